@@ -1,0 +1,29 @@
+/* Where a peer is: its UDP address, and the local address that it asked. */
+#ifndef BASE_ENDPOINT_H
+#define BASE_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+enum endpoint_family { ENDPOINT_NONE = 0, ENDPOINT_IPV4 = 4, ENDPOINT_IPV6 = 6 };
+
+/* No padding, unused bytes are zero: comparable with memcmp. Addresses in network order, an IPv4 address in the first
+ * four bytes; port, scope and interface in host order. */
+struct endpoint {
+    uint8_t address[16];
+    uint8_t local[16];       /* zero: the kernel chooses */
+    uint32_t scope;          /* IPv6 link-local: interface index of `address` */
+    uint32_t interface;      /* index of the interface that the last datagram came in by; 0 unknown */
+    uint16_t port;
+    uint8_t family;          /* enum endpoint_family */
+    uint8_t zero;
+};
+_Static_assert(sizeof(struct endpoint) == 44, "an endpoint has no padding");
+
+static inline bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+#endif

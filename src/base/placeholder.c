@@ -1,0 +1,2 @@
+/* Replaced by the folder's first source. */
+typedef int base_placeholder;

@@ -1,0 +1,33 @@
+/* Turns a super-packet from a TUN with virtio headers into the packets that it stands for, one at a time, each written
+ * straight to where it is needed. Pure. */
+#ifndef NET_SEGMENT_H
+#define NET_SEGMENT_H
+
+#include <linux/virtio_net.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct segmenter {
+    const uint8_t *packet; /* borrowed */
+    uint32_t len;
+    uint32_t count;       /* packets in it, at least 1 */
+    uint32_t header_len;  /* IP and transport headers, repeated in every packet (0 when count is 1) */
+    uint32_t payload;     /* bytes of payload in each packet but the last */
+    uint16_t checksum_start;
+    uint16_t checksum_offset;
+    uint8_t kind;         /* enum segment_kind in segment.c */
+    uint8_t version;
+};
+
+/* Checks the packet and its virtio header against each other (all offsets inside the packet, gso_size not 0, header
+ * lengths as the headers themselves say). ERROR_MALFORMED, ERROR_UNSUPPORTED (a gso_type never asked for). */
+must_check int segment_start(struct segmenter *s, const struct virtio_net_hdr *header, const uint8_t *packet,
+                             uint32_t len);
+/* Length of packet i. */
+uint32_t segment_len(const struct segmenter *s, uint32_t i);
+/* Writes packet i, whole and with right checksums, to `out` (segment_len bytes). IPv4: total length, identification + i,
+ * header checksum. TCP: sequence, FIN and PSH only in the last, CWR only in the first. UDP: length. */
+void segment_write(const struct segmenter *s, uint32_t i, uint8_t *out);
+
+#endif
