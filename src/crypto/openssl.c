@@ -1,6 +1,5 @@
 #include "crypto/openssl.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -46,8 +45,12 @@ static int new_ciphers(struct crypto *c)
 
 static int new_exchange(struct crypto *c)
 {
+    static const uint8_t none[X25519_SIZE];
     c->x25519_import = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL);
-    return c->x25519_import && EVP_PKEY_fromdata_init(c->x25519_import) == 1 ? 0 : ERROR_CRYPTO;
+    c->x25519_peer = EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, none, sizeof(none));
+    if (!c->x25519_import || !c->x25519_peer || EVP_PKEY_fromdata_init(c->x25519_import) != 1)
+        return ERROR_CRYPTO;
+    return 0;
 }
 
 static int new_openssl(struct crypto *c)
@@ -92,6 +95,7 @@ void crypto_free(struct crypto *c)
     EVP_CIPHER_free(c->chacha20);
     for (size_t i = 0; i < AEAD_COUNT; i++)
         EVP_CIPHER_free(c->aead[i]);
+    EVP_PKEY_free(c->x25519_peer);
     EVP_PKEY_CTX_free(c->x25519_import);
     EVP_MAC_CTX_free(c->blake2s_mac_ctx);
     EVP_MD_CTX_free(c->blake2s_ctx);

@@ -16,6 +16,7 @@ struct crypto {
     EVP_MD_CTX *blake2s_ctx; /* initialised with blake2s; wiped by every final */
     EVP_MAC_CTX *blake2s_mac_ctx;
     EVP_PKEY_CTX *x25519_import;
+    EVP_PKEY *x25519_peer;        /* takes the public key of each exchange */
     EVP_CIPHER *aead[AEAD_COUNT]; /* by enum aead */
     EVP_CIPHER *chacha20;
     EVP_CIPHER_CTX *cipher_ctx; /* reset, which wipes and frees its key, after every call */
