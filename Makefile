@@ -42,7 +42,7 @@ lint: deps
 	@tools/lint
 
 format:
-	@find src tests bench -name '*.[ch]' -exec clang-format -i {} +
+	@find $(wildcard src tests bench node cli controller) -name '*.[ch]' -exec clang-format -i {} +
 
 install: all
 	@meson configure build -Dprefix=$(abspath $(PREFIX))
