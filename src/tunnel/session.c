@@ -16,15 +16,15 @@ struct session *session_new(struct peer *p, bool initiator, uint32_t remote_inde
     return s;
 }
 
-static void release_session(struct reclaim_item *item)
-{
-    wipe(item, sizeof(struct session));
-    free(item);
-}
-
 void session_discard(struct session *s)
 {
-    release_session(&s->indexed.retired);
+    wipe(s, sizeof(*s));
+    free(s);
+}
+
+static void release_session(struct reclaim_item *item)
+{
+    session_discard((struct session *)item);
 }
 
 void session_retire(struct session *s)
