@@ -158,14 +158,14 @@ peer_id tunnel_peer_next(const struct tunnel *t, peer_id peer);
 
 /* All of these do nothing (or return ERROR_NOT_FOUND) for an id that names no peer. */
 void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t key[MESSAGE_KEY_SIZE]);
-must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint);
+/* What is staged for the peer is tried again. */
+must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint,
+                                        struct tunnel_actions *actions);
 /* Seconds, 0 off. Turning it on while up sends a keepalive now. */
 void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds, struct tunnel_time now,
                                struct tunnel_actions *actions);
 /* The greatest initiation timestamp that was persisted for this peer; older ones are refused from now on. */
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE]);
-/* Has a handshake under way unless there is a live session or one was begun within REKEY_TIMEOUT. */
-void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
 
 must_check int tunnel_peer_allow(struct tunnel *t, peer_id peer, const uint8_t *address, unsigned address_len,
                                  unsigned cidr);
