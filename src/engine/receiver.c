@@ -5,6 +5,7 @@
 
 #include "engine/internal.h"
 #include "net/coalesce.h"
+#include "net/compat.h"
 #include "net/tun.h"
 
 #define MESSAGES 8 /* a receive; each up to 64 KiB */
