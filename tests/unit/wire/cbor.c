@@ -165,8 +165,7 @@ static void a_byte_after_the_item_is_malformed(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(inside_the_subset); i++) {
         char hex[2 * ITEM_MAX + 3];
-        strcpy(hex, inside_the_subset[i]);
-        strcat(hex, "00");
+        snprintf(hex, sizeof(hex), "%s00", inside_the_subset[i]);
         assert_int_equal(check_hex(hex), ERROR_MALFORMED);
     }
 }
@@ -533,9 +532,8 @@ static void skipping_passes_over_one_item_with_all_inside(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(inside_the_subset); i++) {
-        char hex[2 * ITEM_MAX + 3] = "";
-        strcpy(hex, inside_the_subset[i]);
-        strcat(hex, "05");
+        char hex[2 * ITEM_MAX + 3];
+        snprintf(hex, sizeof(hex), "%s05", inside_the_subset[i]);
         struct item item = item_of(hex);
         struct cursor c = cursor_reading(item.bytes, item.len);
         cbor_skip(&c);
