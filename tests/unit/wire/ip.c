@@ -17,7 +17,8 @@ static void make_ipv4(uint8_t *packet, uint8_t header_words, uint16_t total_len)
     memset(packet, 0xee, ROOM);
     packet[0] = (uint8_t)(0x40 | header_words);
     put_be16(packet + 2, total_len);
-    memcpy(packet + 12, "\x0a\x00\x00\x01\x0a\x00\x00\x02", 8);
+    put_be32(packet + 12, 0x0a000001);
+    put_be32(packet + 16, 0x0a000002);
 }
 
 static void make_ipv6(uint8_t *packet, uint16_t payload_len)
