@@ -7,6 +7,7 @@
 #include "crypto/bulk.h"
 
 #define AEAD_COUNT 2
+#define HCHACHA20_NONCE_SIZE 16
 
 /* Fetching an algorithm by name costs more than using it, hence once. The contexts keep their memory from call to call,
  * but no key: whoever gives one a key takes it away again before returning. */
@@ -25,5 +26,9 @@ struct crypto {
 
 /* Empties OpenSSL's queue of errors, which nobody reads, and returns `error`. */
 int openssl_failed(int error);
+
+/* draft-irtf-cfrg-xchacha-03 section 2.2. */
+must_check int openssl_hchacha20(struct crypto *c, uint8_t subkey[AEAD_KEY_SIZE], const uint8_t key[AEAD_KEY_SIZE],
+                                 const uint8_t nonce[HCHACHA20_NONCE_SIZE]);
 
 #endif
