@@ -9,8 +9,8 @@
 #define AEAD_COUNT 2
 #define HCHACHA20_NONCE_SIZE 16
 
-/* Fetching an algorithm by name costs more than using it, hence once. The contexts keep their memory from call to call,
- * but no key: whoever gives one a key takes it away again before returning. */
+/* Fetching an algorithm by name costs more than using it, hence once. The contexts are used again and again, but keep
+ * no key: whoever gives one a key takes it away before returning. */
 struct crypto {
     EVP_MD *sha256;
     EVP_MD *blake2s;

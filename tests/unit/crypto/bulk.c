@@ -275,7 +275,9 @@ static void best_library_is_ipsec_mb_where_there_is_one(void **state)
     int error = bulk_ipsec_mb(&bulk);
     if (error == ERROR_UNSUPPORTED) {
         assert_string_equal(crypto_bulk_name(f->crypto[0]), "openssl");
-        skip();
+        /* cmocka's skip() says "not ok", which meson counts as a failure. */
+        print_message("# skipped: libipsec-mb is not there, both sides are OpenSSL\n");
+        return;
     }
     assert_int_equal(error, 0);
     assert_string_equal(crypto_bulk_name(f->crypto[0]), bulk.name);

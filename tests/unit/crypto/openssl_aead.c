@@ -2,6 +2,7 @@
 
 #include "aead_vectors.h"
 #include "base/bytes.h"
+#include "crypto/openssl.h"
 
 #define TEXT_MAX 2048
 
@@ -120,6 +121,23 @@ static void no_truncation_opens(void **state)
     }
 }
 
+/* A context that was reset has wiped and freed its key, and no longer knows its cipher. */
+static void key_does_not_stay_in_the_context(void **state)
+{
+    struct crypto *c = *state;
+    uint8_t text[AEAD_TAG_SIZE + 1] = {1};
+    struct aead_op op = {.key = key, .text = text, .len = 1};
+    for (size_t i = 0; i < LENGTH(aeads); i++) {
+        assert_int_equal(crypto_aead_seal(c, aeads[i], text, key, nonce, NULL, 0, text, 1), 0);
+        assert_null(EVP_CIPHER_CTX_get0_cipher(c->cipher_ctx));
+        assert_int_equal(crypto_aead_open(c, aeads[i], text, key, nonce, NULL, 0, text, sizeof(text)), 0);
+        assert_null(EVP_CIPHER_CTX_get0_cipher(c->cipher_ctx));
+        crypto_seal_batch(c, aeads[i], &op, 1);
+        assert_int_equal(op.result, 0);
+        assert_null(EVP_CIPHER_CTX_get0_cipher(c->cipher_ctx));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +148,7 @@ int main(void)
         cmocka_unit_test(every_bit_matters_and_failure_leaves_no_text),
         cmocka_unit_test(another_key_nonce_or_ad_does_not_open),
         cmocka_unit_test(no_truncation_opens),
+        cmocka_unit_test(key_does_not_stay_in_the_context),
     };
     return cmocka_run_group_tests(tests, new_crypto, free_crypto);
 }

@@ -1,5 +1,7 @@
 #include "vectors.h"
 
+#include "crypto/openssl.h"
+
 /* Sums over many lengths, computed with Python's hashlib over the same sequence. */
 static void fill_sequence(uint8_t *out, size_t len)
 {
@@ -94,6 +96,20 @@ static void keyed_blake2s_takes_every_size_of_key_and_mac(void **state)
     uint8_t sum[BLAKE2S_SIZE];
     assert_int_equal(crypto_blake2s(*state, sum, macs, used, NULL, 0), 0);
     assert_hex(sum, "04d2c7fb0bab7905fb33f371d9a399dfc6940d0d7457fb7e348533fd95db8ad4");
+}
+
+/* Starting the context without a key takes the one it still holds, which must be the zeroes put there. */
+static void secret_key_does_not_stay_in_the_context(void **state)
+{
+    struct crypto *c = *state;
+    static const uint8_t secret[BLAKE2S_SIZE] = {1}, zero[BLAKE2S_SIZE];
+    uint8_t expected[BLAKE2S_SIZE], left[BLAKE2S_SIZE];
+    assert_int_equal(crypto_blake2s_mac(c, expected, sizeof(expected), zero, sizeof(zero), NULL, 0), 0);
+    assert_int_equal(crypto_blake2s_mac(c, left, sizeof(left), secret, sizeof(secret), NULL, 0), 0);
+    assert_memory_not_equal(left, expected, sizeof(left));
+    assert_int_equal(EVP_MAC_init(c->blake2s_mac_ctx, NULL, 0, NULL), 1);
+    assert_int_equal(EVP_MAC_final(c->blake2s_mac_ctx, left, NULL, sizeof(left)), 1);
+    assert_memory_equal(left, expected, sizeof(left));
 }
 
 static void sizes_outside_the_standard_are_refused(void **state)
@@ -191,6 +207,7 @@ int main(void)
         cmocka_unit_test(blake2s_is_right_at_every_length_however_it_is_split),
         cmocka_unit_test(keyed_blake2s_known_answers),
         cmocka_unit_test(keyed_blake2s_takes_every_size_of_key_and_mac),
+        cmocka_unit_test(secret_key_does_not_stay_in_the_context),
         cmocka_unit_test(sizes_outside_the_standard_are_refused),
         cmocka_unit_test(hmac_known_answers),
         cmocka_unit_test(hmac_is_right_at_every_length),
