@@ -14,7 +14,7 @@ struct pool;
 struct packet {
     uint8_t *data;
     uint32_t len;
-    uint32_t capacity; /* bytes from `data` to the block's end, so push and pull move it too */
+    uint32_t capacity;   /* bytes from `data` to the block's end, so push and pull move it too */
     struct packet *next; /* free for the holder's use while it holds the packet */
 };
 

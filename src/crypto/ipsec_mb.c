@@ -115,7 +115,7 @@ static int chacha20_poly1305_open(struct ipsec_mb *mb, const struct aead_op *op)
     if (op->len < AEAD_TAG_SIZE)
         return ERROR_AUTHENTICATION;
     uint32_t len = op->len - AEAD_TAG_SIZE;
-    uint8_t tag[AEAD_TAG_SIZE];
+    uint8_t tag[AEAD_TAG_SIZE] = {0};
     int error = chacha20_poly1305(mb, op, len, tag, IMB_DIR_DECRYPT);
     return error ? error : compare_tags(tag, op->text + len);
 }
@@ -192,6 +192,10 @@ int bulk_ipsec_mb(struct bulk *out)
         free(mb);
         return ERROR_UNSUPPORTED;
     }
-    *out = (struct bulk){name, mb, seal_batch, open_batch, free_state};
+    out->name = name;
+    out->state = mb;
+    out->seal = seal_batch;
+    out->open = open_batch;
+    out->free = free_state;
     return 0;
 }

@@ -7,9 +7,10 @@
 #include "crypto/bulk.h"
 
 #define AEAD_COUNT 2
+#define HCHACHA20_NONCE_SIZE 16
 
-/* Fetching an algorithm by name costs more than using it, hence once. The contexts keep their memory from call to call,
- * but no key: whoever gives one a key takes it away again before returning. */
+/* Fetching an algorithm by name costs more than using it, hence once. The contexts are used again and again, but keep
+ * no key: whoever gives one a key takes it away before returning. */
 struct crypto {
     EVP_MD *sha256;
     EVP_MD *blake2s;
@@ -25,5 +26,9 @@ struct crypto {
 
 /* Empties OpenSSL's queue of errors, which nobody reads, and returns `error`. */
 int openssl_failed(int error);
+
+/* draft-irtf-cfrg-xchacha-03 section 2.2. */
+must_check int openssl_hchacha20(struct crypto *c, uint8_t subkey[AEAD_KEY_SIZE], const uint8_t key[AEAD_KEY_SIZE],
+                                 const uint8_t nonce[HCHACHA20_NONCE_SIZE]);
 
 #endif

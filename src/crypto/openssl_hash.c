@@ -12,7 +12,7 @@ struct span {
     size_t len;
 };
 
-/* The context keeps its digest, so that starting over allocates nothing. */
+/* The context knows its digest: starting over looks nothing up. */
 static int blake2s(struct crypto *c, uint8_t digest[BLAKE2S_SIZE], struct span a, struct span b)
 {
     EVP_MD_CTX *ctx = c->blake2s_ctx;

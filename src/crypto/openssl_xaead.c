@@ -4,7 +4,6 @@
 #include "crypto/openssl.h"
 
 #define CHACHA20_BLOCK 64
-#define HCHACHA20_NONCE_SIZE 16
 
 /* "expand 32-byte k" (RFC 8439 section 2.3). */
 static const uint32_t constants[4] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
@@ -36,8 +35,8 @@ static int chacha20_block(struct crypto *c, uint8_t block[CHACHA20_BLOCK], const
 
 /* draft-irtf-cfrg-xchacha-03 section 2.2: words 0-3 and 12-15 of the state after the rounds. A ChaCha20 block is that
  * state plus the initial one, whose words 0-3 and 12-15 are the constants and the nonce. */
-static int hchacha20(struct crypto *c, uint8_t subkey[AEAD_KEY_SIZE], const uint8_t key[AEAD_KEY_SIZE],
-                     const uint8_t nonce[HCHACHA20_NONCE_SIZE])
+int openssl_hchacha20(struct crypto *c, uint8_t subkey[AEAD_KEY_SIZE], const uint8_t key[AEAD_KEY_SIZE],
+                      const uint8_t nonce[HCHACHA20_NONCE_SIZE])
 {
     uint8_t block[CHACHA20_BLOCK];
     int error = chacha20_block(c, block, key, nonce);
@@ -55,7 +54,7 @@ static int derive(struct crypto *c, uint8_t subkey[AEAD_KEY_SIZE], uint8_t short
 {
     memset(short_nonce, 0, 4);
     memcpy(short_nonce + 4, nonce + HCHACHA20_NONCE_SIZE, 8);
-    return hchacha20(c, subkey, key, nonce);
+    return openssl_hchacha20(c, subkey, key, nonce);
 }
 
 int crypto_xaead_seal(struct crypto *c, uint8_t *out, const uint8_t key[AEAD_KEY_SIZE],

@@ -70,6 +70,9 @@ void world_connect(struct world *w);
 /* Makes two peers of each other; the first learns where the second is. */
 void world_befriend(struct world *w, enum who a, enum who b);
 
+/* Stops a node and starts it with the same key and its peers of before, at endpoints unknown. */
+void world_restart(struct world *w, enum who who);
+
 struct tunnel_counters world_counters(const struct world *w, enum who who);
 
 /* For tests that look inside. Declared in tunnel/internal.h. */
