@@ -219,9 +219,8 @@ void world_restart(struct world *w, enum who who)
     assert_int_equal(node_start_with_key(n, &owner, n->random, n->dark, private_key), 0);
     for (int i = 0; i < WORLD_NODES; i++)
         if (w->peer[who][i] != 0)
-            assert_int_equal(node_add_peer(n, w->nodes[i].public_key, (uint8_t[]){10, 0, 0, (uint8_t)i}, 32,
-                                           &w->peer[who][i]),
-                             0);
+            assert_int_equal(
+                node_add_peer(n, w->nodes[i].public_key, (uint8_t[]){10, 0, 0, (uint8_t)i}, 32, &w->peer[who][i]), 0);
 }
 
 struct tunnel_counters world_counters(const struct world *w, enum who who)
