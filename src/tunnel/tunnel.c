@@ -195,7 +195,7 @@ static void step_timer(struct tunnel *t, struct tunnel_time now, struct tunnel_a
     struct timer *timer;
     while (actions->count + ACTIONS_PER_PEER <= TUNNEL_ACTIONS_MAX &&
            (timer = timer_heap_expire(&t->timers, now.monotonic))) {
-        struct peer *p = (struct peer *)((char *)timer - offsetof(struct peer, timer));
+        struct peer *p = (void *)((char *)timer - offsetof(struct peer, timer));
         timers_expire(p, now, actions);
     }
 }
