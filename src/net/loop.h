@@ -20,8 +20,8 @@ must_check int loop_add(struct loop *loop, int fd, loop_ready *ready, void *cont
 must_check int loop_want_write(struct loop *loop, int fd, bool want);
 void loop_remove(struct loop *loop, int fd);
 
-/* Waits until a descriptor is ready, `deadline` (as loop_monotonic counts; UINT64_MAX: none) has come, or loop_wake was called,
- * and calls what is ready. */
+/* Waits until a descriptor is ready, `deadline` (as loop_monotonic counts; UINT64_MAX: none) has come, or loop_wake was
+ * called, and calls what is ready. */
 must_check int loop_once(struct loop *loop, uint64_t deadline);
 /* From any thread: ends the current or next wait. */
 void loop_wake(struct loop *loop);
