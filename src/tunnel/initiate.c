@@ -85,6 +85,12 @@ static void noise_from_step(struct noise *n, const struct static_step *step)
     memcpy(n->hash, step->hash, BLAKE2S_SIZE);
 }
 
+/* A wish for a handshake may have been under way while one was completed. */
+static bool fulfilled(const struct peer *p)
+{
+    return p->session_current && p->session_current->born >= p->last_handshake_sent;
+}
+
 void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct tunnel *t = p->tunnel;
@@ -94,7 +100,7 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     if (!own || !t->up || !atomic_load(&p->endpoint))
         return;
     if (p->last_handshake_sent != 0 && now.monotonic < p->last_handshake_sent + REKEY_TIMEOUT) {
-        if (p->retransmit_at == 0)
+        if (p->retransmit_at == 0 && !fulfilled(p))
             p->retransmit_at = p->last_handshake_sent + REKEY_TIMEOUT;
         return;
     }

@@ -139,11 +139,18 @@ static void respond(struct peer *p, const struct static_step *step, uint64_t now
     timers_packet_sent(p, now);
 }
 
+/* Our key may have changed while the steps ran. */
+static bool is_to_us_still(struct tunnel *t, const struct static_step *step)
+{
+    const struct identity *own = atomic_load(&t->identity);
+    return cookie_mac1_holds(&own->keys, t->crypto, step->message, sizeof(struct message_initiation));
+}
+
 void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel_time now,
                        struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, step->peer);
-    if (!p || memcmp(p->public_key, step->remote, X25519_SIZE) != 0)
+    if (!p || memcmp(p->public_key, step->remote, X25519_SIZE) != 0 || !is_to_us_still(t, step))
         return;
     if (step->result != 0) {
         count(&t->counters.bad_handshake);

@@ -79,7 +79,10 @@ void session_begin_as_responder(struct session *s)
 
 bool session_confirm(struct peer *p, uint32_t local_index)
 {
-    struct session *s = p->session_next;
+    struct session *s = p->session_next, *previous = p->session_previous;
+    /* Superseded by one that we began before it was used: it only serves what still comes in. */
+    if (previous && previous->indexed.index == local_index)
+        atomic_store_explicit(&previous->confirmed, true, memory_order_relaxed);
     if (!s || s->indexed.index != local_index)
         return false;
     end(&p->session_previous);
