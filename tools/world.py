@@ -328,10 +328,11 @@ class Host:
 
     def bytes_to(self, stranger, port, chain="postrouting"):
         """Counter of what leaves this host's UDP port, or quotes it in an ICMP error, toward another host."""
+        # The quoted destination port stands 2 bytes into the UDP header, behind ICMP's 8 bytes and the quoted IP's.
         return Counters([self.counter(chain, match) for match in (
             f"ip daddr {stranger.v4} udp sport {port}", f"ip6 daddr {stranger.v6} udp sport {port}",
-            f"ip daddr {stranger.v4} icmp type destination-unreachable",
-            f"ip6 daddr {stranger.v6} icmpv6 type destination-unreachable")])
+            f"ip daddr {stranger.v4} icmp type destination-unreachable @th,240,16 {port}",
+            f"ip6 daddr {stranger.v6} icmpv6 type destination-unreachable @th,400,16 {port}")])
 
     def masquerade(self, device):
         """NAT everything that leaves through `device`, with ports that tell nothing of the inner ones."""
@@ -428,7 +429,7 @@ class Node:
     def __init__(self, world, host, kind, addresses=(), *, port=51820, mtu=1420, options=(), env=None, private=None):
         self.world, self.host, self.kind = world, host, kind
         self.addresses, self.port, self.mtu = list(addresses), port, mtu
-        self.options, self.env = list(options), env or {}
+        self.options, self.env = [str(option) for option in options], env or {}
         self.private = private or private_key()
         self.public = public_key(self.private)
         # The directory of UAPI sockets is shared by all namespaces, so the name says whose it is.
@@ -468,6 +469,11 @@ class Node:
     def stop(self):
         self.world.end(self.process)
         wait_until(lambda: not self.host.has_interface(self.ifname), what=f"{self.ifname} is gone")
+
+    def crash(self):
+        """End it as a power cut would; start() brings it back."""
+        self.process.kill()
+        self.stop()
 
     def restart(self):
         self.stop()

@@ -2,7 +2,7 @@
 import pytest
 
 import world as worlds
-from conftest import follow_route, reaches
+from pairs import follow_route, reaches
 
 
 @pytest.mark.parametrize("outside", [4, 6], ids=["outside-v4", "outside-v6"])

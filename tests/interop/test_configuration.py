@@ -2,7 +2,7 @@
 import time
 
 import world as worlds
-from conftest import reaches
+from pairs import reaches
 
 
 def stanza(public, *lines):

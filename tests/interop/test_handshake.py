@@ -2,7 +2,7 @@
 import pytest
 
 import world as worlds
-from conftest import reaches
+from pairs import reaches
 
 NO_PSK = "A" * 43 + "="  # 32 zero bytes
 

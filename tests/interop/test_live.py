@@ -1,6 +1,6 @@
 """What is changed while traffic flows."""
 import world as worlds
-from conftest import reaches
+from pairs import reaches
 
 
 def test_the_firewall_mark_is_on_every_packet_sent(linked):

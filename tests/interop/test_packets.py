@@ -1,7 +1,7 @@
 """Packets of all sizes, and streams of them."""
 import pytest
 
-from conftest import reaches
+from pairs import reaches
 
 OVERHEAD = {4: 28, 6: 48}  # IP and ICMP headers of an echo
 PADDING = 16

@@ -2,7 +2,7 @@
 import pytest
 
 import slow
-from conftest import CONFIGURATIONS, title
+from pairs import CONFIGURATIONS, title
 
 LIMIT = slow.REKEY_AFTER_TIME + 60
 

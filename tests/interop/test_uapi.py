@@ -5,7 +5,7 @@ import socket
 import pytest
 
 import world as worlds
-from conftest import reaches
+from pairs import reaches
 
 MANY = 130_000
 PEER = "public_key=" + "ab" * 32
