@@ -58,17 +58,17 @@ void reclaim_retire(struct reclaim *r, struct reclaim_item *item, void (*release
     r->open = item;
 }
 
-/* A read-modify-write that changes nothing takes its place in the order of all changes to the phase. An enter before
- * it is seen here; an enter after it acquires what the writer did before it, so that reader finds the object gone. */
 static uint64_t phase_of(struct reclaim_reader *reader)
 {
-    return atomic_fetch_add_explicit(&reader->phase, 0, memory_order_acq_rel);
+    return atomic_load_explicit(&reader->phase, memory_order_acquire);
 }
 
 static void close_generation(struct reclaim *r)
 {
     r->waiting = r->open;
     r->open = NULL;
+    /* Pairs with the fence in reclaim_enter: either the phase seen here is odd, or that reader finds the objects gone. */
+    atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t i = 0; i < r->reader_count; i++)
         r->seen[i] = phase_of(r->readers[i]);
 }

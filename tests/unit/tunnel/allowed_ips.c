@@ -27,7 +27,7 @@ struct fixture {
 static int setup(void **state)
 {
     static struct fixture f;
-    f = (struct fixture){0};
+    memset(&f, 0, sizeof(f));
     allowed_ips_init(&f.table);
     reclaim_init(&f.reclaim);
     *state = &f;

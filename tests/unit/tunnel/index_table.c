@@ -172,31 +172,34 @@ struct named {
     _Atomic uint32_t index;
 };
 
-#define RACE_SLOTS 4
-#define RACE_NAMES 3 /* indices that compete for a slot */
-#define RACE_STEADY (RACE_SLOTS + 1)
-#define RACE_STEPS 200000
-#define RACE_EXTRA_EVERY (RACE_STEPS / 128) /* steps between claims that only make the table grow */
+/* All race for the slot 0, which is also where the index 0 would be. */
+#define RACE_NAMES 3
+#define RACE_STEADY 1 /* never released */
+#define RACE_STEPS 400000
+#define RACE_GROWTH (RACE_STEPS / 128) /* steps between claims that only make the table grow */
 
 struct race {
     struct fixture f;
     struct reclaim_reader readers[2];
-    struct named names[RACE_SLOTS * RACE_NAMES];
-    struct named steady[2]; /* in turn behind RACE_STEADY, which is never released */
+    struct named names[RACE_NAMES];
+    struct named steady[2]; /* in turn behind RACE_STEADY */
     _Atomic bool done;
     _Atomic uint32_t wrong;
 };
 
 static uint32_t race_index(size_t name)
 {
-    return (uint32_t)(name / RACE_NAMES + 1) | (uint32_t)(name % RACE_NAMES + 1) << 28;
+    return (uint32_t)(name + 1) << 28;
 }
 
 static void race_look(struct race *race, size_t name)
 {
-    const struct named *found = index_table_lookup(&race->f.table, race_index(name));
-    const struct named *steady = index_table_lookup(&race->f.table, RACE_STEADY);
-    if ((found != NULL && found->index != race_index(name)) || steady == NULL || steady->index != RACE_STEADY)
+    const struct index_table *table = &race->f.table;
+    const struct named *found = index_table_lookup(table, race_index(name));
+    if (found != NULL && found->index != race_index(name))
+        race->wrong++;
+    const struct named *steady = index_table_lookup(table, RACE_STEADY);
+    if (steady == NULL || steady->index != RACE_STEADY || index_table_lookup(table, 0) != NULL)
         race->wrong++;
 }
 
@@ -208,9 +211,10 @@ struct race_reader {
 static void *race_read(void *argument)
 {
     struct race_reader *me = argument;
-    for (size_t i = 0; !me->race->done; i++) {
+    while (!me->race->done) {
         reclaim_enter(me->reader);
-        race_look(me->race, i % (RACE_SLOTS * RACE_NAMES));
+        for (size_t i = 0; i < 64; i++)
+            race_look(me->race, i % RACE_NAMES);
         reclaim_leave(me->reader);
     }
     return NULL;
@@ -219,17 +223,15 @@ static void *race_read(void *argument)
 static void race_write(struct race *race)
 {
     struct index_table *table = &race->f.table;
-    uint32_t random = 3;
     for (uint32_t step = 0; step < RACE_STEPS; step++) {
-        size_t slot = next_random(&random) % RACE_SLOTS;
-        size_t name = slot * RACE_NAMES + next_random(&random) % RACE_NAMES;
-        for (size_t i = 0; i < RACE_NAMES; i++)
-            index_table_release(table, race_index(slot * RACE_NAMES + i));
+        size_t name = step % RACE_NAMES;
         assert_int_equal(index_table_claim(table, &race->f.reclaim, race_index(name), &race->names[name]), 0);
-        index_table_replace(table, RACE_STEADY, &race->steady[step % 2]);
-        uint32_t extra = RACE_STEADY + 1 + step / RACE_EXTRA_EVERY;
-        if (step % RACE_EXTRA_EVERY == 0)
-            assert_int_equal(index_table_claim(table, &race->f.reclaim, extra, race), 0);
+        index_table_release(table, race_index(name));
+        if (step % RACE_GROWTH != 0)
+            continue;
+        index_table_replace(table, RACE_STEADY, &race->steady[step / RACE_GROWTH % 2]);
+        uint32_t extra = RACE_STEADY + 1 + step / RACE_GROWTH;
+        assert_int_equal(index_table_claim(table, &race->f.reclaim, extra, race), 0);
         reclaim_collect(&race->f.reclaim);
     }
 }
@@ -239,7 +241,7 @@ static void a_racing_reader_never_sees_the_value_of_another_index(void **state)
     (void)state;
     static struct race race;
     fixture_init(&race.f);
-    for (size_t i = 0; i < RACE_SLOTS * RACE_NAMES; i++)
+    for (size_t i = 0; i < RACE_NAMES; i++)
         race.names[i].index = race_index(i);
     race.steady[0].index = race.steady[1].index = RACE_STEADY;
     assert_int_equal(index_table_claim(&race.f.table, &race.f.reclaim, RACE_STEADY, &race.steady[0]), 0);
