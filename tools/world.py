@@ -21,61 +21,21 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
+
+from running import WorldError, execute, is_up, stays, tail, version_of, wait_until, words  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 UAPI_DIR = Path("/var/run/wireguard")
 CLONE_NEWNET = 0x40000000
 _serial = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class WorldError(Exception):
-    """A command failed, or a condition did not come true in time."""
-
-
-def wait_until(condition, deadline=5.0, what=None, every=0.02):
-    """Poll until condition() is true and return its value; WorldError after `deadline` seconds."""
-    end = time.monotonic() + deadline
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise WorldError(f"not so within {deadline} s: {what or condition.__name__}")
-        time.sleep(every)
-
-
-def words(command):
-    return shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
-
-
-def execute(command, *, check=True, timeout=15, input=None):
-    """Run to the end; WorldError with all it wrote if it fails or outlives `timeout`."""
-    argv = words(command)
-    try:
-        done = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=timeout)
-    except subprocess.TimeoutExpired as late:
-        raise WorldError(f"{shlex.join(argv)}: no end within {timeout} s\n{late.stdout}\n{late.stderr}") from None
-    if check and done.returncode != 0:
-        raise WorldError(f"{shlex.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done
-
-
-def version_of(address):
-    return ipaddress.ip_interface(address).version
-
-
-def is_up(process):
-    return process.poll() is None
 
 
 class World:
@@ -135,8 +95,8 @@ class World:
     def attach(self, host, router, **wire_options):
         """Wire a host to a router and send all it has that way; returns the host."""
         near, far = self.wire(host, router, **wire_options)
-        for address in far.addresses:
-            host.route("default", via=address.split("/")[0], device=near.device)
+        host.gateway = far
+        host.route_out(near)
         return host
 
     def stranger(self, router, name="stranger"):
@@ -214,10 +174,6 @@ def _signals_held():
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def tail(path, lines=40):
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
-
-
 class End:
     """One end of a wire: its host, device and addresses with prefix length (IPv4 first)."""
 
@@ -238,6 +194,7 @@ class Host:
         self.world, self.name, self.ns = world, name, f"{world.prefix}-{name}"
         self.path = f"/run/netns/{self.ns}"
         self.ends = []
+        self.gateway = None
         self._table = False
         execute(f"ip netns add {self.ns}")
         self.sysctl("net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0",
@@ -294,6 +251,20 @@ class Host:
         self.ip(f"{family} route replace {target}" + (f" via {via}" if via else "")
                 + (f" dev {device}" if device else "") + f" {options}")
 
+    def route_out(self, end):
+        """Send everything to the router that this host was attached to."""
+        for address in self.gateway.addresses:
+            self.route("default", via=address.split("/")[0], device=end.device)
+
+    def change_address(self, new):
+        """Replace the address of the same family on the first wire, as a new lease would."""
+        end = self.ends[0]
+        old = next(address for address in end.addresses if version_of(address) == version_of(new))
+        self.remove_address(end.device, old)
+        self.add_address(end.device, new)
+        end.addresses[end.addresses.index(old)] = new
+        self.route_out(end)
+
     def has_interface(self, device):
         return self.ip(f"link show {device}", check=False).returncode == 0
 
@@ -304,6 +275,12 @@ class Host:
         """Whether `count` echoes came back within `deadline` seconds; asks again until then."""
         return self.run(f"ping -n -q -c {count} -w {deadline} -i {interval} -s {size} {options} {address}",
                         check=False, timeout=deadline + 5).returncode == 0
+
+    def ping_times(self, address, *, count=300, size=56, interval=0.002):
+        """Round trips in milliseconds of the echoes that came back."""
+        command = f"ping -n -c {count} -i {interval} -s {size} -w {5 + 2 * count * interval:.0f} {address}"
+        answer = self.run(command, check=False, timeout=10 + 2 * count * interval).stdout
+        return [float(time) for time in re.findall(r"time=([\d.]+) ms", answer)]
 
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_DGRAM, protocol=0):
         """A socket that lives in this namespace, for use in the calling process."""
@@ -357,10 +334,11 @@ class Host:
 
     def bytes_to(self, stranger, port, chain="postrouting"):
         """Counter of what leaves this host's UDP port, or quotes it in an ICMP error, toward another host."""
+        # The quoted destination port stands 2 bytes into the UDP header, behind ICMP's 8 bytes and the quoted IP's.
         return Counters([self.counter(chain, match) for match in (
             f"ip daddr {stranger.v4} udp sport {port}", f"ip6 daddr {stranger.v6} udp sport {port}",
-            f"ip daddr {stranger.v4} icmp type destination-unreachable",
-            f"ip6 daddr {stranger.v6} icmpv6 type destination-unreachable")])
+            f"ip daddr {stranger.v4} icmp type destination-unreachable @th,240,16 {port}",
+            f"ip6 daddr {stranger.v6} icmpv6 type destination-unreachable @th,400,16 {port}")])
 
     def masquerade(self, device):
         """NAT everything that leaves through `device`, with ports that tell nothing of the inner ones."""
@@ -457,7 +435,7 @@ class Node:
     def __init__(self, world, host, kind, addresses=(), *, port=51820, mtu=1420, options=(), env=None, private=None):
         self.world, self.host, self.kind = world, host, kind
         self.addresses, self.port, self.mtu = list(addresses), port, mtu
-        self.options, self.env = list(options), env or {}
+        self.options, self.env = [str(option) for option in options], env or {}
         self.private = private or private_key()
         self.public = public_key(self.private)
         # The directory of UAPI sockets is shared by all namespaces, so the name says whose it is.
@@ -497,6 +475,11 @@ class Node:
     def stop(self):
         self.world.end(self.process)
         wait_until(lambda: not self.host.has_interface(self.ifname), what=f"{self.ifname} is gone")
+
+    def crash(self):
+        """End it as a power cut would; start() brings it back."""
+        self.process.kill()
+        self.stop()
 
     def restart(self):
         self.stop()

@@ -1,9 +1,6 @@
 #include <intel-ipsec-mb.h>
-#include <link.h>
 #include <stdalign.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "crypto/bulk.h"
@@ -144,28 +141,6 @@ static void free_state(void *state)
     free(mb);
 }
 
-static int release_code(struct dl_phdr_info *object, size_t size, void *inside)
-{
-    (void)size;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), wanted = (uintptr_t)inside;
-    for (size_t i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-        uintptr_t start = object->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
-        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) || wanted < start || wanted >= end)
-            continue;
-        start &= ~(page - 1);
-        return madvise((void *)start, end - start, MADV_DONTNEED) == 0;
-    }
-    return 0;
-}
-
-/* The manager's self-test runs through 3 MB of code, nearly all of which is not needed again: give the pages back.
- * They hold unmodified code, and come back from the file when run. */
-static void release_self_test(const IMB_MGR *manager)
-{
-    (void)dl_iterate_phdr(release_code, (void *)(uintptr_t)manager->gcm256_enc);
-}
-
 static IMB_MGR *new_manager(const char **name)
 {
     IMB_ARCH arch = IMB_ARCH_NONE;
@@ -173,7 +148,6 @@ static IMB_MGR *new_manager(const char **name)
     if (!manager)
         return NULL;
     init_mb_mgr_auto(manager, &arch);
-    release_self_test(manager);
     *name = (size_t)arch < sizeof(names) / sizeof(names[0]) ? names[arch] : NULL;
     if (*name && imb_get_errno(manager) == 0)
         return manager;

@@ -56,10 +56,8 @@ static void add_outgoing(struct engine *e, const struct tunnel_action *action)
     uint32_t i = e->outgoing_count++;
     memcpy(e->outgoing_bytes[i], action->send.bytes, action->send.len);
     e->outgoing_peer[i] = action->send.peer;
-    e->outgoing[i] = (struct udp_outgoing){.data = e->outgoing_bytes[i],
-                                           .len = action->send.len,
-                                           .segment = action->send.len,
-                                           .to = action->send.to};
+    e->outgoing[i] = (struct udp_outgoing){
+        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = action->send.to};
 }
 
 static void carry_out_one(struct engine *e, struct tunnel_action *action)

@@ -1,5 +1,6 @@
 /* The engine: joins the tunnel's state machine to a TUN interface and a UDP port. The caller's thread is the control
- * thread and owns the state; while the interface is up, one thread carries packets out (sender) and one in (receiver). */
+ * thread and owns the state; while the interface is up, one thread carries packets out (sender) and one in (receiver).
+ */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 

@@ -10,12 +10,12 @@
 #include "net/netlink.h"
 #include "net/udp.h"
 
-#define ENGINE_COUNTERS(X)                                                                                             \
-    X(tun_dropped)                                                                                                     \
-    X(staged_dropped)                                                                                                  \
-    X(send_failed)                                                                                                     \
-    X(malformed)                                                                                                       \
-    X(strange)                                                                                                         \
+#define ENGINE_COUNTERS(X) \
+    X(tun_dropped)         \
+    X(staged_dropped)      \
+    X(send_failed)         \
+    X(malformed)           \
+    X(strange)             \
     X(handshake_dropped)
 
 struct engine {

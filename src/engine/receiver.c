@@ -1,5 +1,5 @@
-/* From the port to the TUN, in one thread that runs each message to completion: receive, open in place, join what belongs
- * together, write. Handshake messages go to the control thread. */
+/* From the port to the TUN, in one thread that runs each message to completion: receive, open in place, join what
+ * belongs together, write. Handshake messages go to the control thread. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -180,7 +180,8 @@ int receiver_new(struct receiver **out, struct engine *e)
     if (!r)
         return ERROR_MEMORY;
     r->engine = e;
-    r->coalesce_options = (struct coalesce_options){.tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun)};
+    r->coalesce_options =
+        (struct coalesce_options){.tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun)};
     r->buffers = malloc((size_t)MESSAGES * UDP_MESSAGE_MAX);
     r->split = malloc(TUN_PACKET_MAX);
     int error = r->buffers && r->split ? 0 : ERROR_MEMORY;

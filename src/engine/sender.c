@@ -7,12 +7,12 @@
 #include "engine/staging.h"
 #include "net/segment.h"
 
-#define OUT_MESSAGES 8          /* sends a batch; each up to 64 KiB */
-#define READS_MAX 64            /* packets a batch */
-#define OUT_BYTES_MAX 65000u    /* a message with its own headers fits IPv4 and IPv6 */
+#define OUT_MESSAGES 8       /* sends a batch; each up to 64 KiB */
+#define READS_MAX 64         /* packets a batch */
+#define OUT_BYTES_MAX 65000u /* a message with its own headers fits IPv4 and IPv6 */
 
-/* Packets for one peer that are sealed together. They are the last in the outgoing messages, so that what can't be sealed
- * is taken back by forgetting it. */
+/* Packets for one peer that are sealed together. They are the last in the outgoing messages, so that what can't be
+ * sealed is taken back by forgetting it. */
 struct group {
     struct peer *peer;
     struct endpoint to;
@@ -59,9 +59,9 @@ static void stage_group(struct sender *s)
     peer_id id = tunnel_peer_id(g->peer);
     for (uint32_t i = 0; i < g->count; i++)
         if (g->packets[i].len != 0)
-            engine_count(&s->engine->counters.staged_dropped,
-                         staging_put(&s->staging, id, g->packets[i].at + sizeof(struct message_transport),
-                                     g->packets[i].len));
+            engine_count(
+                &s->engine->counters.staged_dropped,
+                staging_put(&s->staging, id, g->packets[i].at + sizeof(struct message_transport), g->packets[i].len));
 }
 
 static void take_back_group(struct sender *s)
@@ -124,8 +124,8 @@ static bool fits(const struct sender *s, uint32_t len)
 static void start_message(struct sender *s, uint32_t segment)
 {
     uint32_t i = s->message_count++;
-    s->messages[i] = (struct udp_outgoing){
-        .data = s->out + (size_t)i * UDP_MESSAGE_MAX, .segment = segment, .to = s->group.to};
+    s->messages[i] =
+        (struct udp_outgoing){.data = s->out + (size_t)i * UDP_MESSAGE_MAX, .segment = segment, .to = s->group.to};
     s->peers[i] = tunnel_peer_id(s->group.peer);
 }
 

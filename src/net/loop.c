@@ -134,6 +134,15 @@ int loop_add(struct loop *loop, int fd, loop_ready *ready, void *context)
     return 0;
 }
 
+int loop_want_write(struct loop *loop, int fd, bool want)
+{
+    if (fd < 0 || (size_t)fd >= loop->count || loop->watches[fd].ready == NULL)
+        return ERROR_NOT_FOUND;
+    struct epoll_event event = {.events = EPOLLIN | (want ? EPOLLOUT : 0),
+                                .data.u64 = (uint64_t)loop->watches[fd].generation << 32 | (uint32_t)fd};
+    return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : ERROR_IO;
+}
+
 void loop_remove(struct loop *loop, int fd)
 {
     if (fd < 0 || (size_t)fd >= loop->count)

@@ -1,16 +1,19 @@
 #include "net/netlink.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
+
+#include "net/netlink_internal.h"
 
 #define REQUEST_MAX 256
 
 static int error_of(int number)
 {
     switch (number) {
+    case 0:
+        return 0;
     case EPERM:
     case EACCES:
         return ERROR_PERMISSION;
@@ -24,20 +27,6 @@ static int error_of(int number)
     default:
         return ERROR_IO;
     }
-}
-
-static int ask(struct mnl_socket *socket, const struct nlmsghdr *request)
-{
-    uint8_t answer[8192]; /* an acknowledgement repeats the request */
-    if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-        mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-        return error_of(errno);
-    ssize_t len = mnl_socket_recvfrom(socket, answer, sizeof(answer));
-    if (len < 0)
-        return error_of(errno);
-    if (mnl_cb_run(answer, (size_t)len, request->nlmsg_seq, mnl_socket_get_portid(socket), NULL, NULL) < 0)
-        return error_of(errno);
-    return 0;
 }
 
 static int set_link_u32(uint32_t interface, uint16_t attribute, uint32_t value)
@@ -55,7 +44,9 @@ static int set_link_u32(uint32_t interface, uint16_t attribute, uint32_t value)
     struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
     if (socket == NULL)
         return error_of(errno);
-    int error = ask(socket, request);
+    int error = ERROR_IO;
+    if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) == 0)
+        error = error_of(-netlink_ask(socket, request, NULL, NULL));
     mnl_socket_close(socket);
     return error;
 }

@@ -19,9 +19,9 @@ struct tun_options {
 };
 
 /* Creates the interface (or attaches to an existing persistent one) and tries, in this order: virtio headers with
- * checksum, TSO and USO; without USO; without TSO; no virtio headers. Sets the interface's gso_max_size to 60000 so that
- * a sealed super-packet fits one UDP send. Non-blocking, close-on-exec.
- * ERROR_NO_TUN, ERROR_PERMISSION, ERROR_IN_USE, ERROR_INVALID (bad name), ERROR_IO. */
+ * checksum, TSO and USO; without USO; without TSO; no virtio headers. Sets the interface's gso_max_size to 60000 so
+ * that a sealed super-packet fits one UDP send. Non-blocking, close-on-exec. ERROR_NO_TUN, ERROR_PERMISSION,
+ * ERROR_IN_USE, ERROR_INVALID (bad name), ERROR_IO. */
 must_check int tun_open(struct tun **out, const char *name, const struct tun_options *options);
 /* Takes over a descriptor that somebody else opened (TUNGETIFF tells its name and flags). Owns fd on success. */
 must_check int tun_adopt(struct tun **out, int fd);

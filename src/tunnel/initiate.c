@@ -144,8 +144,7 @@ static void send_to_peer(struct peer *p, void *message, size_t len, uint64_t now
     add_bytes(&p->tx_bytes, len);
 }
 
-void initiate_sealed(struct tunnel *t, struct static_step *step, struct tunnel_time now,
-                     struct tunnel_actions *actions)
+void initiate_sealed(struct tunnel *t, struct static_step *step, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, step->peer);
     struct message_initiation *message = (struct message_initiation *)step->message;
@@ -220,8 +219,7 @@ static struct session *session_from_response(struct peer *p, struct static_step 
     return s;
 }
 
-void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_time now,
-                    struct tunnel_actions *actions)
+void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, step->peer);
     if (!p || !p->handshake || p->handshake->indexed.index != step->local_index)

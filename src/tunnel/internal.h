@@ -75,13 +75,13 @@ struct peer {
     uint8_t public_key[MESSAGE_KEY_SIZE];
     uint8_t preshared_key[MESSAGE_KEY_SIZE];
     struct allowed_list allowed;
-    struct peer *next, *previous;   /* in order of being added */
-    struct peer *hash_next;         /* in the bucket of the public key */
+    struct peer *next, *previous; /* in order of being added */
+    struct peer *hash_next;       /* in the bucket of the public key */
     struct session *session_previous, *session_current, *session_next;
-    struct handshake *handshake;    /* NULL: none under way */
+    struct handshake *handshake; /* NULL: none under way */
     struct cookie_known cookie;
     struct timer timer;
-    uint64_t retransmit_at;         /* 0: not pending, as the next two */
+    uint64_t retransmit_at; /* 0: not pending, as the next two */
     uint64_t zero_at;
     uint64_t persistent_at;
     uint64_t last_handshake_sent;      /* initiation or response; monotonic; 0 never */
@@ -90,6 +90,7 @@ struct peer {
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
+    bool resume;        /* it had a session when the interface went down */
 };
 
 /* ---- The tunnel ---- */
@@ -101,19 +102,19 @@ struct identity {
     struct cookie_keys keys;
 };
 
-#define COUNTERS(X)                                                                                                    \
-    X(bad_mac1)                                                                                                        \
-    X(repeated_initiation)                                                                                             \
-    X(unknown_peer)                                                                                                    \
-    X(bad_handshake)                                                                                                   \
-    X(old_timestamp)                                                                                                   \
-    X(flooding)                                                                                                        \
-    X(cookie_replies)                                                                                                  \
-    X(handshakes)                                                                                                      \
-    X(unknown_index)                                                                                                   \
-    X(bad_packet)                                                                                                      \
-    X(replayed)                                                                                                        \
-    X(bad_source)                                                                                                      \
+#define COUNTERS(X)        \
+    X(bad_mac1)            \
+    X(repeated_initiation) \
+    X(unknown_peer)        \
+    X(bad_handshake)       \
+    X(old_timestamp)       \
+    X(flooding)            \
+    X(cookie_replies)      \
+    X(handshakes)          \
+    X(unknown_index)       \
+    X(bad_packet)          \
+    X(replayed)            \
+    X(bad_source)          \
     X(no_route)
 
 struct counters {
@@ -168,8 +169,8 @@ must_check struct tunnel_action *action_add(struct tunnel_actions *actions, enum
 must_check int claim_index(struct tunnel *t, struct index_table *table, void *value, uint32_t *out);
 
 /* admit.c */
-/* Under load: whether the message proves with a cookie that it comes from where it says, within its source's rate. If it
- * carries none, the answer is one. */
+/* Under load: whether the message proves with a cookie that it comes from where it says, within its source's rate. If
+ * it carries none, the answer is one. */
 must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, const uint8_t *message, size_t len,
                               uint64_t now, struct tunnel_actions *actions);
 
@@ -200,8 +201,7 @@ void initiate_sealed(struct tunnel *t, struct static_step *step, struct tunnel_t
                      struct tunnel_actions *actions);
 void response_received(struct tunnel *t, const struct message_response *message, const struct endpoint *from,
                        struct tunnel_actions *actions);
-void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_time now,
-                    struct tunnel_actions *actions);
+void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_time now, struct tunnel_actions *actions);
 void cookie_reply_received(struct tunnel *t, const struct message_cookie_reply *message, uint64_t now);
 void handshake_end(struct peer *p);
 

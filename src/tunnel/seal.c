@@ -41,9 +41,8 @@ static bool renewal_due(struct session *s, uint64_t counter, uint64_t now)
 
 static void write_header(uint8_t *at, const struct session *s, uint64_t counter)
 {
-    struct message_transport header = {.type = put_le32(MESSAGE_TRANSPORT),
-                                       .receiver = put_le32(s->remote_index),
-                                       .counter = put_le64(counter)};
+    struct message_transport header = {
+        .type = put_le32(MESSAGE_TRANSPORT), .receiver = put_le32(s->remote_index), .counter = put_le64(counter)};
     memcpy(at, &header, sizeof(header));
 }
 

@@ -1,5 +1,5 @@
-/* What wg-peer is made of: an engine, the private key that it runs static steps with, and the timestamps that a dark one
- * keeps. */
+/* What wg-peer is made of: an engine, the private key that it runs static steps with, and the timestamps that a dark
+ * one keeps. */
 #ifndef INTEROP_DEVICE_H
 #define INTEROP_DEVICE_H
 

@@ -1,4 +1,5 @@
-/* The greatest initiation timestamp of each static key, in a file that is replaced as a whole (write, fsync, rename). */
+/* The greatest initiation timestamp of each static key, in a file that is replaced as a whole (write, fsync, rename).
+ */
 #ifndef INTEROP_TIMESTAMPS_H
 #define INTEROP_TIMESTAMPS_H
 

@@ -309,11 +309,8 @@ struct setter {
 };
 
 static const struct setter device_setters[] = {
-    {"private_key", set_private_key},
-    {"listen_port", set_listen_port},
-    {"fwmark", set_fwmark},
-    {"replace_peers", replace_peers},
-    {"public_key", begin_peer},
+    {"private_key", set_private_key}, {"listen_port", set_listen_port}, {"fwmark", set_fwmark},
+    {"replace_peers", replace_peers}, {"public_key", begin_peer},
 };
 
 static const struct setter peer_setters[] = {
@@ -331,8 +328,8 @@ static const struct setter peer_setters[] = {
 static int apply(struct uapi_request *r, struct device *d, const char *line)
 {
     const struct setter *setters = r->in_peer ? peer_setters : device_setters;
-    size_t count = r->in_peer ? sizeof(peer_setters) / sizeof(*peer_setters)
-                              : sizeof(device_setters) / sizeof(*device_setters);
+    size_t count =
+        r->in_peer ? sizeof(peer_setters) / sizeof(*peer_setters) : sizeof(device_setters) / sizeof(*device_setters);
     const char *equals = strchr(line, '=');
     if (!equals)
         return EPROTO;

@@ -1,5 +1,9 @@
 #include "net/tun.h"
 
+#include "net/coalesce.h"
+#include "net/compat.h"
+#include "net/segment.h"
+#include "packets.h"
 #include "support.h"
 
 #include <arpa/inet.h>
@@ -80,6 +84,19 @@ static uint32_t make_udp_packet(uint8_t *out, const char *text)
         sum += get_be16(out + i);
     put_be16(out + 10, (uint16_t) ~(sum % 0xffff));
     return len;
+}
+
+/* What was read last stands for `count` packets with right checksums. */
+static void assert_segments(int len, uint32_t count)
+{
+    struct segmenter s;
+    assert_int_equal(segment_start(&s, &header, packet, (uint32_t)len), 0);
+    assert_int_equal(s.count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t out[2000];
+        segment_write(&s, i, out);
+        assert_true(slow_checksums_hold(out, segment_len(&s, i)));
+    }
 }
 
 static void packet_sent_to_the_interface_is_read(void **state)
@@ -313,43 +330,119 @@ static void descriptor_of_something_else_is_not_adopted(void **state)
     }
 }
 
-/* A kernel TCP connection through the TUN to a peer played here: enough of a handshake to be sent a super-packet. */
-static void tcp_super_packet_is_read_in_one_piece(void **state)
+/* The peer is 10.0.0.1 and played here, with port 5000; the kernel is 10.0.0.2, with port 443. */
+static struct tun *open_between_peers(void)
 {
-    (void)state;
     struct tun *tun = open_tun(false);
-    bring_up();
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x0a010002)};
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), -1);
-    assert_int_equal(errno, EINPROGRESS);
-    assert_true(read_ipv4(tun) >= 40);
-    assert_int_equal(header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    support_run("ip address add 10.0.0.2/24 dev " NAME " && ip link set " NAME " up");
+    return tun;
+}
 
-    uint8_t answer[44];
-    make_udp_packet(answer, "0123456789abcdef");
-    answer[9] = 6;
-    put_be16(answer + 10, (uint16_t)(get_be16(answer + 10) + 17 - 6));
-    memcpy(answer + 20, packet + 22, 2);
-    memcpy(answer + 22, packet + 20, 2);
-    put_be32(answer + 24, 1000);
-    put_be32(answer + 28, get_be32(packet + 24) + 1);
-    memcpy(answer + 32, "\x60\x12\xff\xff\0\0\0\0\x02\x04\x05\x78", 12); /* SYN ACK, MSS 1400 */
-    uint32_t sum = 6 + 24;
-    for (int i = 12; i < 44; i += 2)
-        sum += get_be16(answer + i);
-    put_be16(answer + 36, (uint16_t) ~(sum % 0xffff));
-    struct iovec iov = {answer, sizeof(answer)};
+static int peer_socket(int type)
+{
+    int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0);
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(443)};
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(5000), .sin_addr.s_addr = htonl(0x0a000001)};
+    assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+    int connected = connect(fd, (struct sockaddr *)&peer, sizeof(peer));
+    assert_true(connected == 0 || errno == EINPROGRESS);
+    return fd;
+}
+
+static void write_packet(struct tun *tun, const struct packet_spec *spec)
+{
+    uint8_t bytes[200];
+    struct iovec iov = {bytes, packet_build(spec, bytes)};
     memset(&header, 0, sizeof(header));
     assert_int_equal(tun_write(tun, &header, &iov, 1), 0);
+}
 
-    static uint8_t data[8 * 1400];
-    assert_int_equal(read_ipv4(tun), 40); /* the ACK */
+/* Writes three packets of 500 bytes that became one; the kernel must take it. */
+static void write_coalesced(struct tun *tun, struct packet_spec *flow, const uint8_t *data)
+{
+    uint8_t packets[3][600];
+    struct coalescer *c;
+    struct coalesced write;
+    assert_int_equal(coalesce_new(&c), 0);
+    coalesce_reset(c, &(struct coalesce_options){true, true});
+    for (int i = 0; i < 3; i++) {
+        flow->payload = data + i * 500;
+        flow->payload_len = 500;
+        assert_int_equal(coalesce_add(c, packets[i], packet_build(flow, packets[i])), 0);
+        flow->sequence += 500;
+    }
+    assert_true(coalesce_next(c, &write));
+    assert_int_equal(write.packets, 3);
+    assert_int_equal(tun_write(tun, &write.header, write.iov, write.count), 0);
+    coalesce_free(c);
+}
+
+static void fill_data(uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        data[i] = (uint8_t)(i / 7);
+}
+
+static void udp_super_packets_pass_both_ways(void **state)
+{
+    (void)state;
+    struct tun *tun = open_between_peers();
+    if (!tun_has_udp_offload(tun)) {
+        tun_close(tun);
+        skip();
+    }
+    int fd = peer_socket(SOCK_DGRAM), segment = 500;
+    uint8_t data[1500], datagram[600];
+    fill_data(data, sizeof(data));
+    struct packet_spec flow = packet_spec(4, 17);
+    write_coalesced(tun, &flow, data);
+    for (int i = 0; i < 3; i++) {
+        assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
+        assert_int_equal(recv(fd, datagram, sizeof(datagram), 0), 500);
+        assert_memory_equal(datagram, data + i * 500, 500);
+    }
+    assert_int_equal(setsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
     assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
-    assert_true(read_ipv4(tun) > 40 + 1400);
+    assert_int_equal(read_ipv4(tun), 28 + 1500);
+    assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+    assert_segments(1528, 3);
+    close(fd);
+    tun_close(tun);
+}
+
+static void tcp_super_packets_pass_both_ways(void **state)
+{
+    (void)state;
+    struct tun *tun = open_between_peers();
+    int fd = peer_socket(SOCK_STREAM);
+    uint8_t data[1608], received[1500];
+    fill_data(data, sizeof(data));
+    assert_true(read_ipv4(tun) >= 40); /* SYN */
+    assert_int_equal(header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    struct packet_spec flow = packet_spec(4, 6);
+    flow.flags = 0x12; /* SYN ACK */
+    flow.options_len = 0;
+    flow.sequence = 1000;
+    flow.acknowledgement = get_be32(packet + 24) + 1;
+    flow.window = 60000;
+    write_packet(tun, &flow);
+    assert_int_equal(read_ipv4(tun), 40); /* ACK */
+
+    flow.flags = 0x10;
+    flow.sequence++;
+    write_coalesced(tun, &flow, data);
+    assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
+    assert_int_equal(recv(fd, received, sizeof(received), 0), 1500);
+    assert_memory_equal(received, data, 1500);
+    assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
+    int len;
+    do { /* past more ACKs */
+        len = read_ipv4(tun);
+    } while (len == 40);
+    assert_int_equal(len, 40 + sizeof(data));
     assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
-    assert_int_equal(header.gso_size, 1400);
-    assert_int_equal(header.csum_start, 20);
+    assert_int_equal(header.gso_size, 536); /* no MSS was told */
+    assert_segments(len, 3);
     close(fd);
     tun_close(tun);
 }
@@ -371,7 +464,8 @@ int main(void)
         cmocka_unit_test(persistent_interface_is_attached_to_with_and_without_offloads),
         cmocka_unit_test(adopted_descriptor_tells_its_name_and_flags),
         cmocka_unit_test(descriptor_of_something_else_is_not_adopted),
-        cmocka_unit_test(tcp_super_packet_is_read_in_one_piece),
+        cmocka_unit_test(udp_super_packets_pass_both_ways),
+        cmocka_unit_test(tcp_super_packets_pass_both_ways),
     };
     return cmocka_run_group_tests(tests, support_enter_namespace, NULL);
 }

@@ -1,6 +1,7 @@
 #include "net/udp.h"
 
 #include "net/loop.h"
+#include "net/tun.h"
 #include "support.h"
 
 #include <netinet/in.h>
@@ -426,11 +427,14 @@ static void pending_error_hides_no_message_received(void **state)
 }
 
 /* A queue that never drains: an interface with a token bucket far too slow. */
-static bool add_stuck_interface(void)
+static struct tun *open_stuck_interface(void)
 {
-    return system("ip tuntap add mode tun name stuck && ip address add 10.7.7.1/24 dev stuck && "
-                  "ip link set stuck up && "
-                  "tc qdisc add dev stuck root tbf rate 8bit burst 1600 limit 10000000") == 0;
+    struct tun_options options = {.no_offloads = true};
+    struct tun *tun;
+    assert_int_equal(tun_open(&tun, "stuck", &options), 0);
+    support_run("ip address add 10.7.7.1/24 dev stuck && ip link set stuck up && "
+                "tc qdisc add dev stuck root tbf rate 8bit burst 1600 limit 10000000");
+    return tun;
 }
 
 static void full_buffer_is_waited_for_only_so_long(void **state)
@@ -438,7 +442,7 @@ static void full_buffer_is_waited_for_only_so_long(void **state)
     (void)state;
     struct pair pair;
     pair_open(&pair, false);
-    assert_true(add_stuck_interface());
+    struct tun *tun = open_stuck_interface();
     int small = 16384;
     assert_int_equal(setsockopt(udp_fd(pair.a, ENDPOINT_IPV4), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     struct udp_outgoing messages[MESSAGES];
@@ -452,7 +456,7 @@ static void full_buffer_is_waited_for_only_so_long(void **state)
     assert_int_equal(messages[0].result, 0);
     assert_int_equal(messages[MESSAGES - 1].result, ERROR_AGAIN);
     assert_in_range(waited, UINT64_C(100000000), UINT64_C(2000000000));
-    support_run("ip link del stuck");
+    tun_close(tun);
     pair_close(&pair);
 }
 
