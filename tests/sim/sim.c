@@ -6,10 +6,10 @@
 #include <stdlib.h>
 
 #define TICK (100 * SIM_MS)
-#define TROUBLE_TIME (240 * SECOND)
-#define HEALED_TIME (60 * SECOND) /* longer than SIM_HEAL_TIME */
-#define TIMERS_PER_SECOND 50      /* more than this of one node, all the time, is a busy loop */
-#define SECONDS_DEFAULT 600
+#define TROUBLE_TIME (400 * SECOND)
+#define HEALED_TIME (160 * SECOND) /* every session is renewed after SIM_HEAL_TIME */
+#define TIMERS_PER_SECOND 50       /* more than this of one node, all the time, is a busy loop */
+#define SECONDS_DEFAULT 500
 
 static uint64_t node_due(const struct sim *s, uint32_t i)
 {
@@ -112,6 +112,15 @@ static void have_trouble(struct sim *s, uint64_t time)
     check_timers(s, time);
 }
 
+static void check_lost(struct sim *s)
+{
+    for (uint32_t i = 0; i < s->packet_count; i++) {
+        if (s->packets[i].when_healed && !s->packets[i].arrived)
+            sim_fail(s, "healed for long enough, no packet is lost");
+        s->packets[i].when_healed = false;
+    }
+}
+
 static void be_healed(struct sim *s, uint64_t time)
 {
     sim_heal(s);
@@ -124,6 +133,8 @@ static void be_healed(struct sim *s, uint64_t time)
     }
     check_healed(s);
     check_timers(s, time);
+    run_until(s, s->now + SECOND);
+    check_lost(s);
 }
 
 /* The invariant that did not hold, or NULL. */

@@ -11,9 +11,10 @@
 #define SIM_CAPTURED 512
 #define SIM_MS (SECOND / 1000)
 
-/* How long after the last trouble everything has to work. A session that only one side still has is noticed after
- * KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + jitter without an answer; the initiation may then have to wait for REKEY_TIMEOUT
- * since the last handshake message, and once more for its own retransmission if it met what was under way. */
+/* How long after the last trouble everything has to work, without a packet lost. A session that only one side still has
+ * is noticed after KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + jitter without an answer; the initiation may then have to wait
+ * for REKEY_TIMEOUT since the last handshake message, and once more for its own retransmission if it met what was under
+ * way. */
 #define SIM_HEAL_TIME (30 * SECOND)
 
 struct sim_node {
@@ -88,7 +89,7 @@ struct sim {
     uint32_t captured_count;
 
     /* For people. */
-    uint64_t datagrams, delivered, lost_when_healed;
+    uint64_t datagrams, delivered;
 };
 
 static inline bool sim_chance(struct sim *s, uint8_t of_255)
