@@ -2,7 +2,7 @@
 import concurrent.futures
 import time
 
-from running import stays, wait_until
+from running import WorldError, stays, wait_until
 from world import private_key
 
 KEEPALIVE_BYTES = 32  # a data message without data
@@ -99,8 +99,15 @@ class Fleet:
         self.runs = {}
         for scenario in SCENARIOS:
             for configuration in configurations:
-                pair = make_pair(world, configuration, name=f"{len(self.runs)}")
-                self.runs[scenario, configuration] = self.pool.submit(scenario, pair)
+                self.runs[scenario, configuration] = self._start(scenario, configuration, make_pair)
+
+    def _start(self, scenario, configuration, make_pair):
+        try:
+            return self.pool.submit(scenario, make_pair(self.world, configuration, name=f"{len(self.runs)}"))
+        except WorldError as error:  # the fault of this configuration, not of every test of the session
+            failed = concurrent.futures.Future()
+            failed.set_exception(error)
+            return failed
 
     def outcome(self, scenario, configuration, timeout):
         self.runs[scenario, configuration].result(timeout)
