@@ -280,6 +280,12 @@ class Host:
         return self.run(f"ping -n -q -c {count} -w {deadline} -i {interval} -s {size} {options} {address}",
                         check=False, timeout=deadline + 5).returncode == 0
 
+    def ping_times(self, address, *, count=300, size=56, interval=0.002):
+        """Round trips in milliseconds of the echoes that came back."""
+        command = f"ping -n -c {count} -i {interval} -s {size} -w {5 + 2 * count * interval:.0f} {address}"
+        answer = self.run(command, check=False, timeout=10 + 2 * count * interval).stdout
+        return [float(time) for time in re.findall(r"time=([\d.]+) ms", answer)]
+
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_DGRAM, protocol=0):
         """A socket that lives in this namespace, for use in the calling process."""
         made = []

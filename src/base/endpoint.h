@@ -12,11 +12,11 @@ enum endpoint_family { ENDPOINT_NONE = 0, ENDPOINT_IPV4 = 4, ENDPOINT_IPV6 = 6 }
  * four bytes; port, scope and interface in host order. */
 struct endpoint {
     uint8_t address[16];
-    uint8_t local[16];       /* zero: the kernel chooses */
-    uint32_t scope;          /* IPv6 link-local: interface index of `address` */
-    uint32_t interface;      /* index of the interface that the last datagram came in by; 0 unknown */
+    uint8_t local[16];  /* zero: the kernel chooses */
+    uint32_t scope;     /* IPv6 link-local: interface index of `address` */
+    uint32_t interface; /* index of the interface that the last datagram came in by; 0 unknown */
     uint16_t port;
-    uint8_t family;          /* enum endpoint_family */
+    uint8_t family; /* enum endpoint_family */
     uint8_t zero;
 };
 _Static_assert(sizeof(struct endpoint) == 44, "an endpoint has no padding");

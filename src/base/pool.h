@@ -14,11 +14,12 @@ struct pool;
 struct packet {
     uint8_t *data;
     uint32_t len;
-    uint32_t capacity; /* bytes from the block's start of data to its end, headroom excluded */
+    uint32_t capacity;   /* bytes from `data` to the block's end, so push and pull move it too */
     struct packet *next; /* free for the holder's use while it holds the packet */
 };
 
-/* `count` buffers of `capacity` bytes behind `headroom` bytes each, cache-line aligned. Not for several threads. */
+/* `count` buffers of `capacity` bytes behind `headroom` bytes each; every headroom starts on a cache line. Not for
+ * several threads. ERROR_INVALID for a count or capacity of 0. */
 must_check int pool_new(struct pool **out, uint32_t count, uint32_t headroom, uint32_t capacity);
 void pool_free(struct pool *pool);
 

@@ -18,7 +18,6 @@ struct reclaim_reader {
 struct reclaim_item {
     struct reclaim_item *next;
     void (*release)(struct reclaim_item *item);
-    uint64_t epoch;
 };
 
 struct reclaim {
@@ -37,16 +36,15 @@ void reclaim_add_reader(struct reclaim *r, struct reclaim_reader *reader);
 /* Unregisters a reader whose thread has ended. */
 void reclaim_remove_reader(struct reclaim *r, struct reclaim_reader *reader);
 
-/* Around each batch. What was loaded inside must not be used outside. */
+/* Around each batch. What was loaded inside must not be used outside. Read-modify-writes both, so that the writer's own
+ * (see reclaim.c) is ordered against them without a fence, which TSan could not follow. */
 static inline void reclaim_enter(struct reclaim_reader *reader)
 {
-    uint64_t phase = atomic_load_explicit(&reader->phase, memory_order_relaxed);
-    atomic_store_explicit(&reader->phase, phase + 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&reader->phase, 1, memory_order_acq_rel);
 }
 static inline void reclaim_leave(struct reclaim_reader *reader)
 {
-    uint64_t phase = atomic_load_explicit(&reader->phase, memory_order_relaxed);
-    atomic_store_explicit(&reader->phase, phase + 1, memory_order_release);
+    atomic_fetch_add_explicit(&reader->phase, 1, memory_order_release);
 }
 
 /* Writer only: the object is unreachable for new readers; release(item) is called when no reader can hold it. */

@@ -88,8 +88,8 @@ must_check int crypto_xaead_open(struct crypto *c, uint8_t *out, const uint8_t k
  * Poly1305), which is how transport messages use it. */
 struct aead_op {
     const uint8_t *key; /* AEAD_KEY_SIZE bytes, borrowed */
-    uint8_t *text;      /* sealing: len bytes, with AEAD_TAG_SIZE bytes of room behind; opening: len bytes, tag included */
-    const uint8_t *ad;  /* borrowed; NULL with ad_len 0 */
+    uint8_t *text; /* sealing: len bytes, with AEAD_TAG_SIZE bytes of room behind; opening: len bytes, tag included */
+    const uint8_t *ad; /* borrowed; NULL with ad_len 0 */
     uint32_t len;
     uint32_t ad_len;
     uint64_t counter;

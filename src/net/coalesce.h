@@ -1,5 +1,5 @@
-/* Joins opened packets of one TCP or UDP flow into super-packets for a TUN with virtio headers: the reverse of segment.h.
- * Pure. Packets stay where they are; a super-packet is gathered from them. */
+/* Joins opened packets of one TCP or UDP flow into super-packets for a TUN with virtio headers: the reverse of
+ * segment.h. Pure. Packets stay where they are; a super-packet is gathered from them. */
 #ifndef NET_COALESCE_H
 #define NET_COALESCE_H
 
@@ -35,15 +35,15 @@ void coalesce_reset(struct coalescer *c, const struct coalesce_options *options)
  * and unchanged until after coalesce_reset, but for the header of a super-packet's first packet. ERROR_FULL after
  * COALESCE_PACKETS_MAX.
  * Joined are only packets of one 5-tuple that follow each other in it, with valid checksums (a wrong one is never made
- * right), no IP options, fragments or IPv6 extension headers, equal TTL, TOS/traffic class and flow label, DF set alike,
- * and: TCP: consecutive sequence, equal acknowledgement, window, options and flags (PSH may end one; no SYN, RST, URG,
- * FIN), equal payload sizes but a shorter last; UDP: checksum not zero, equal sizes but a shorter last. At most 65,535
- * bytes and UDP_SEGMENTS_MAX-like 64 packets for UDP. Packets of one flow are never reordered. */
+ * right), no IP options, fragments or IPv6 extension headers, equal TTL, TOS/traffic class and flow label, DF set
+ * alike, and: TCP: consecutive sequence, equal acknowledgement, window, options and flags (PSH may end one; no SYN,
+ * RST, URG, FIN), equal payload sizes but a shorter last; UDP: checksum not zero, equal sizes but a shorter last. At
+ * most 65,535 bytes and UDP_SEGMENTS_MAX-like 64 packets for UDP. Packets of one flow are never reordered. */
 must_check int coalesce_add(struct coalescer *c, uint8_t *packet, uint32_t len);
 /* The next write, in order of first packets; false when there is no more. */
 bool coalesce_next(struct coalescer *c, struct coalesced *out);
-/* Undoes a super-packet that the kernel would not take: the i-th (< packets) packet, whole, with right checksums, written
- * to `out` (65,535 bytes of room); returns its length. */
+/* Undoes a super-packet that the kernel would not take: the i-th (< packets) packet, whole, with right checksums,
+ * written to `out` (65,535 bytes of room); returns its length. */
 uint32_t coalesce_split(const struct coalesced *super, uint32_t i, uint8_t *out);
 
 #endif

@@ -16,10 +16,12 @@ must_check int loop_new(struct loop **out);
 void loop_free(struct loop *loop); /* closes none of the added descriptors */
 
 must_check int loop_add(struct loop *loop, int fd, loop_ready *ready, void *context);
+/* Whether `ready` is called for an added descriptor also while it is writable. */
+must_check int loop_want_write(struct loop *loop, int fd, bool want);
 void loop_remove(struct loop *loop, int fd);
 
-/* Waits until a descriptor is ready, `deadline` (as loop_monotonic counts; UINT64_MAX: none) has come, or loop_wake was called,
- * and calls what is ready. */
+/* Waits until a descriptor is ready, `deadline` (as loop_monotonic counts; UINT64_MAX: none) has come, or loop_wake was
+ * called, and calls what is ready. */
 must_check int loop_once(struct loop *loop, uint64_t deadline);
 /* From any thread: ends the current or next wait. */
 void loop_wake(struct loop *loop);

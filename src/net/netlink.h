@@ -38,8 +38,8 @@ must_check int netlink_dispatch(struct netlink *n, void (*each)(void *context, c
 /* In the namespace of the calling thread. */
 must_check int netlink_set_mtu(uint32_t interface, uint32_t mtu);
 must_check int netlink_set_gso_max_size(uint32_t interface, uint32_t bytes);
-/* Whether a datagram to `to` with source `to->local` and mark would still leave by `to->interface` (RTM_GETROUTE): 1 yes,
- * 0 no or no such source any more, negative on failure. Blocks for the kernel's answer only. */
+/* Whether a datagram to `to` with source `to->local` and mark would still leave by `to->interface` (RTM_GETROUTE): 1
+ * yes, 0 no or no such source any more, negative on failure. Blocks for the kernel's answer only. */
 must_check int netlink_path_holds(struct netlink *n, const struct endpoint *to, uint32_t mark);
 
 #endif

@@ -11,12 +11,12 @@
 struct segmenter {
     const uint8_t *packet; /* borrowed */
     uint32_t len;
-    uint32_t count;       /* packets in it, at least 1 */
-    uint32_t header_len;  /* IP and transport headers, repeated in every packet (0 when count is 1) */
-    uint32_t payload;     /* bytes of payload in each packet but the last */
+    uint32_t count;      /* packets in it, at least 1 */
+    uint32_t header_len; /* IP and transport headers, repeated in every packet (0 when count is 1) */
+    uint32_t payload;    /* bytes of payload in each packet but the last */
     uint16_t checksum_start;
     uint16_t checksum_offset;
-    uint8_t kind;         /* enum segment_kind in segment.c */
+    uint8_t kind; /* enum segment_kind in segment.c */
     uint8_t version;
 };
 
@@ -26,8 +26,8 @@ must_check int segment_start(struct segmenter *s, const struct virtio_net_hdr *h
                              uint32_t len);
 /* Length of packet i. */
 uint32_t segment_len(const struct segmenter *s, uint32_t i);
-/* Writes packet i, whole and with right checksums, to `out` (segment_len bytes). IPv4: total length, identification + i,
- * header checksum. TCP: sequence, FIN and PSH only in the last, CWR only in the first. UDP: length. */
+/* Writes packet i, whole and with right checksums, to `out` (segment_len bytes). IPv4: total length, identification +
+ * i, header checksum. TCP: sequence, FIN and PSH only in the last, CWR only in the first. UDP: length. */
 void segment_write(const struct segmenter *s, uint32_t i, uint8_t *out);
 
 #endif

@@ -19,9 +19,9 @@ struct tun_options {
 };
 
 /* Creates the interface (or attaches to an existing persistent one) and tries, in this order: virtio headers with
- * checksum, TSO and USO; without USO; without TSO; no virtio headers. Sets the interface's gso_max_size to 60000 so that
- * a sealed super-packet fits one UDP send. Non-blocking, close-on-exec.
- * ERROR_NO_TUN, ERROR_PERMISSION, ERROR_IN_USE, ERROR_INVALID (bad name), ERROR_IO. */
+ * checksum, TSO and USO; without USO; without TSO; no virtio headers. Sets the interface's gso_max_size to 60000 so
+ * that a sealed super-packet fits one UDP send. Non-blocking, close-on-exec. ERROR_NO_TUN, ERROR_PERMISSION,
+ * ERROR_IN_USE, ERROR_INVALID (bad name), ERROR_IO. */
 must_check int tun_open(struct tun **out, const char *name, const struct tun_options *options);
 /* Takes over a descriptor that somebody else opened (TUNGETIFF tells its name and flags). Owns fd on success. */
 must_check int tun_adopt(struct tun **out, int fd);
@@ -30,6 +30,7 @@ void tun_close(struct tun *tun);
 int tun_fd(const struct tun *tun);
 const char *tun_name(const struct tun *tun); /* the kernel's, e.g. after "tun%d" */
 bool tun_has_offloads(const struct tun *tun);
+bool tun_has_udp_offload(const struct tun *tun); /* USO, and so VIRTIO_NET_HDR_GSO_UDP_L4 on writes (Linux 6.2) */
 
 /* Reads one packet or super-packet of up to `capacity` bytes into `packet` and its virtio header into `header` (all
  * zero without virtio headers). Returns its length, ERROR_AGAIN when there is none, ERROR_GONE once the interface was
@@ -42,6 +43,8 @@ must_check int tun_write(struct tun *tun, const struct virtio_net_hdr *header, c
 
 /* True once the interface no longer exists, wherever it was moved to. */
 bool tun_is_gone(const struct tun *tun);
+/* The interface's index in the namespace that it is in now; ERROR_GONE. */
+must_check int tun_interface(const struct tun *tun);
 /* A descriptor of the network namespace that the interface is in now (TUNGETDEVNETNS), to be closed by the caller; or
  * ERROR_UNSUPPORTED, ERROR_GONE. */
 must_check int tun_namespace(const struct tun *tun);

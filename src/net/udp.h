@@ -1,4 +1,5 @@
-/* The underlay: one UDP port on IPv4 and IPv6, with GSO, GRO and many messages a system call where the kernel has them. */
+/* The underlay: one UDP port on IPv4 and IPv6, with GSO, GRO and many messages a system call where the kernel has them.
+ */
 #ifndef NET_UDP_H
 #define NET_UDP_H
 
@@ -8,16 +9,16 @@
 #include "base/endpoint.h"
 #include "base/error.h"
 
-#define UDP_BATCH_MAX 64             /* messages a system call */
-#define UDP_MESSAGE_MAX 65535u       /* bytes a message, segments together */
-#define UDP_SEGMENTS_MAX 64          /* datagrams a message */
+#define UDP_BATCH_MAX 64       /* messages a system call */
+#define UDP_MESSAGE_MAX 65535u /* bytes a message, segments together */
+#define UDP_SEGMENTS_MAX 64    /* datagrams a message */
 
 struct udp;
 
 struct udp_options {
-    uint16_t port;      /* 0: the kernel picks one that is free for both families */
-    uint32_t mark;      /* SO_MARK, 0 none */
-    bool no_offloads;   /* neither GSO nor GRO */
+    uint16_t port;    /* 0: the kernel picks one that is free for both families */
+    uint32_t mark;    /* SO_MARK, 0 none */
+    bool no_offloads; /* neither GSO nor GRO */
 };
 
 /* Opens both families on one port (IPv6 alone may be missing: hosts without it). Large buffers, packet info on, IPv4
@@ -30,11 +31,12 @@ must_check int udp_set_mark(struct udp *udp, uint32_t mark);
 /* The descriptor of a family, or -1. */
 int udp_fd(const struct udp *udp, enum endpoint_family family);
 
-/* One received message: one or more datagrams from one source, each `segment` bytes but the last, which may be shorter. */
+/* One received message: one or more datagrams from one source, each `segment` bytes but the last, which may be shorter.
+ */
 struct udp_received {
-    uint8_t *data;       /* in: a buffer of UDP_MESSAGE_MAX bytes, the caller's */
-    uint32_t len;        /* out */
-    uint32_t segment;    /* out; equals len for a single datagram; never 0 unless len is */
+    uint8_t *data;        /* in: a buffer of UDP_MESSAGE_MAX bytes, the caller's */
+    uint32_t len;         /* out */
+    uint32_t segment;     /* out; equals len for a single datagram; never 0 unless len is */
     struct endpoint from; /* out, with the local address and interface that it came to */
 };
 
@@ -48,14 +50,14 @@ struct udp_outgoing {
     const uint8_t *data;
     uint32_t len;
     uint32_t segment;
-    struct endpoint to;  /* `local`, if not zero, is the source address to use */
-    int result;          /* out: 0, or ERROR_IO, ERROR_PERMISSION, ERROR_UNSUPPORTED (no such family) */
-    bool local_refused;  /* out: `local` no longer works; it was sent (if result is 0) from another address */
+    struct endpoint to; /* `local`, if not zero, is the source address to use */
+    int result;         /* out: 0, or ERROR_IO, ERROR_PERMISSION, ERROR_UNSUPPORTED (no such family) */
+    bool local_refused; /* out: `local` no longer works; it was sent (if result is 0) from another address */
 };
 
-/* Sends them in order. Where UDP_SEGMENT fails (EIO, EINVAL, EMSGSIZE) the message is sent again as single datagrams, and
- * segments of that size are not tried again until udp_forget_limits. A full socket buffer is waited for, 100 ms at most
- * a call; what is left then has result ERROR_AGAIN. Never fails as a whole. Several threads may send. */
+/* Sends them in order. Where UDP_SEGMENT fails (EIO, EINVAL, EMSGSIZE) the message is sent again as single datagrams,
+ * and segments of that size are not tried again until udp_forget_limits. A full socket buffer is waited for, 100 ms at
+ * most a call; what is left then has result ERROR_AGAIN. Never fails as a whole. Several threads may send. */
 void udp_send(struct udp *udp, struct udp_outgoing *messages, uint32_t count);
 
 /* Routes changed: what was learned of path limits no longer holds. */

@@ -1,5 +1,5 @@
-/* The part of a handshake that needs the static private key, cut so that a process of its own can do it: what goes out is
- * a chaining key and a hash, never a Diffie-Hellman result. */
+/* The part of a handshake that needs the static private key, cut so that a process of its own can do it: what goes out
+ * is a chaining key and a hash, never a Diffie-Hellman result. */
 #ifndef TUNNEL_STATIC_STEP_H
 #define TUNNEL_STATIC_STEP_H
 
@@ -23,10 +23,10 @@ struct static_step {
     uint8_t hash[BLAKE2S_SIZE];
     /* In */
     uint8_t remote[X25519_SIZE];
-    uint8_t text_kind;                           /* enum static_step_text */
-    uint8_t text_len;                            /* of the plaintext, at most 32 */
+    uint8_t text_kind; /* enum static_step_text */
+    uint8_t text_len;  /* of the plaintext, at most 32 */
     /* In and out */
-    uint8_t text[X25519_SIZE + AEAD_TAG_SIZE];   /* plaintext, or plaintext sealed */
+    uint8_t text[X25519_SIZE + AEAD_TAG_SIZE]; /* plaintext, or plaintext sealed */
     /* Out */
     int result; /* 0, ERROR_LOW_ORDER, ERROR_AUTHENTICATION, ERROR_CRYPTO */
 

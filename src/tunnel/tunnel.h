@@ -1,5 +1,5 @@
-/* WireGuard as a pure state machine: (state, event, now, entropy) -> actions. No descriptor, no clock, no randomness, no
- * thread of its own. "Paper" is Donenfeld, WireGuard: Next Generation Kernel Network Tunnel.
+/* WireGuard as a pure state machine: (state, event, now, entropy) -> actions. No descriptor, no clock, no randomness,
+ * no thread of its own. "Paper" is Donenfeld, WireGuard: Next Generation Kernel Network Tunnel.
  *
  * Two kinds of caller. One control thread calls everything in the first part. Data threads call only the second part,
  * seal and open, between reclaim_enter and reclaim_leave of a reader registered with tunnel_add_reader; at most one
@@ -143,8 +143,8 @@ void tunnel_step(struct tunnel *t, const struct tunnel_event *event, struct tunn
 /* When TUNNEL_EVENT_TIMER is due (monotonic), or UINT64_MAX. */
 uint64_t tunnel_deadline(const struct tunnel *t);
 
-/* Our own static public key; NULL: none, and no handshake succeeds. Ends all sessions and handshakes, and removes a peer
- * that has this key. */
+/* Our own static public key; NULL: none, and no handshake succeeds. Ends all sessions and handshakes, and removes a
+ * peer that has this key. */
 must_check int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE],
                                      struct tunnel_actions *actions);
 
@@ -158,14 +158,14 @@ peer_id tunnel_peer_next(const struct tunnel *t, peer_id peer);
 
 /* All of these do nothing (or return ERROR_NOT_FOUND) for an id that names no peer. */
 void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t key[MESSAGE_KEY_SIZE]);
-must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint);
+/* What is staged for the peer is tried again. */
+must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint,
+                                        struct tunnel_actions *actions);
 /* Seconds, 0 off. Turning it on while up sends a keepalive now. */
 void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds, struct tunnel_time now,
                                struct tunnel_actions *actions);
 /* The greatest initiation timestamp that was persisted for this peer; older ones are refused from now on. */
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE]);
-/* Has a handshake under way unless there is a live session or one was begun within REKEY_TIMEOUT. */
-void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
 
 must_check int tunnel_peer_allow(struct tunnel *t, peer_id peer, const uint8_t *address, unsigned address_len,
                                  unsigned cidr);
@@ -211,8 +211,8 @@ void tunnel_read_counters(const struct tunnel *t, struct tunnel_counters *out);
 
 /* ---- Data threads ---- */
 
-/* Whether a handshake message was made for our public key; checked where it comes in, so that garbage costs one hash and
- * no queue. Any thread that is a reader. */
+/* Whether a handshake message was made for our public key; checked where it comes in, so that garbage costs one hash
+ * and no queue. Any thread that is a reader. */
 bool tunnel_mac1_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
 
 /* The peer that an inner packet goes to, by its destination; NULL when none has it (counted). The pointer is good until
@@ -224,8 +224,8 @@ peer_id tunnel_peer_id(const struct peer *peer);
 /* Where to send; false when it is not known. */
 bool tunnel_peer_endpoint(const struct peer *peer, struct endpoint *out);
 
-/* One inner packet in place: `at` points to 16 bytes of headroom, then `len` bytes of packet (0: a keepalive), then room
- * for padding and tag. */
+/* One inner packet in place: `at` points to 16 bytes of headroom, then `len` bytes of packet (0: a keepalive), then
+ * room for padding and tag. */
 struct sealing {
     uint8_t *at;
     uint32_t len;

@@ -8,10 +8,10 @@
 #include "base/error.h"
 
 struct ip_header {
-    uint8_t version;            /* 4 or 6 */
-    uint8_t address_len;        /* 4 or 16 */
-    uint32_t total_len;         /* of the packet as its header states it, <= the bytes given */
-    const uint8_t *source;      /* address_len bytes, borrowed from the packet */
+    uint8_t version;       /* 4 or 6 */
+    uint8_t address_len;   /* 4 or 16 */
+    uint32_t total_len;    /* of the packet as its header states it, <= the bytes given */
+    const uint8_t *source; /* address_len bytes, borrowed from the packet */
     const uint8_t *destination;
 };
 

@@ -1,0 +1,327 @@
+/* The control thread: feeds the state machine, and carries out what it asks for. */
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "engine/internal.h"
+
+#define MTU_DEFAULT 1420
+
+/* ---- Carrying out ---- */
+
+static void fill_from_kernel(void *context, uint8_t *out, size_t len)
+{
+    (void)context;
+    while (len > 0) {
+        ssize_t got = getrandom(out, len, 0);
+        if (got < 0)
+            abort(); /* without randomness nothing may go on */
+        out += got;
+        len -= (size_t)got;
+    }
+}
+
+struct tunnel_time engine_now(void)
+{
+    return (struct tunnel_time){.monotonic = loop_monotonic(), .wall = loop_wall()};
+}
+
+static void commit(struct engine *e)
+{
+    if (e->to_commit && e->options.commit)
+        e->options.commit(e->options.context);
+    e->to_commit = false;
+}
+
+/* Replies wait for the timestamps that they answer to be durable: one commit for all that came in together. */
+static void send_outgoing(struct engine *e)
+{
+    commit(e);
+    if (e->udp)
+        udp_send(e->udp, e->outgoing, e->outgoing_count);
+    for (uint32_t i = 0; e->udp && i < e->outgoing_count; i++) {
+        if (e->outgoing[i].result != 0)
+            engine_count(&e->counters.send_failed, 1);
+        if (e->outgoing[i].local_refused)
+            tunnel_peer_forget_local(e->tunnel, e->outgoing_peer[i]);
+    }
+    e->outgoing_count = 0;
+}
+
+static void add_outgoing(struct engine *e, const struct tunnel_action *action)
+{
+    if (e->outgoing_count == UDP_BATCH_MAX)
+        send_outgoing(e);
+    uint32_t i = e->outgoing_count++;
+    memcpy(e->outgoing_bytes[i], action->send.bytes, action->send.len);
+    e->outgoing_peer[i] = action->send.peer;
+    e->outgoing[i] = (struct udp_outgoing){
+        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = action->send.to};
+}
+
+static void carry_out_one(struct engine *e, struct tunnel_action *action)
+{
+    switch (action->kind) {
+    case TUNNEL_ACTION_SEND:
+        add_outgoing(e, action);
+        break;
+    case TUNNEL_ACTION_STATIC_STEP:
+        e->options.run_step(e->options.context, &action->static_step);
+        break;
+    case TUNNEL_ACTION_PERSIST:
+        if (e->options.persist)
+            e->options.persist(e->options.context, action->persist.public_key, action->persist.timestamp);
+        e->to_commit = true;
+        break;
+    case TUNNEL_ACTION_FLUSH:
+        sender_flush(e->sender, action->flush.peer, action->flush.keepalive);
+        break;
+    case TUNNEL_ACTION_DISCARD:
+        sender_discard(e->sender, action->discard.peer);
+        break;
+    }
+}
+
+/* What a step yields goes straight back in, and may ask for more: at most two steps follow each other. */
+static void carry_out(struct engine *e, struct tunnel_actions *actions)
+{
+    for (uint32_t i = 0; i < actions->count; i++) {
+        struct tunnel_action *action = &actions->list[i];
+        carry_out_one(e, action);
+        if (action->kind != TUNNEL_ACTION_STATIC_STEP)
+            continue;
+        struct tunnel_actions more;
+        more.count = 0;
+        struct tunnel_event event = {.kind = TUNNEL_EVENT_STATIC_STEP, .static_step = &action->static_step};
+        tunnel_step(e->tunnel, &event, engine_now(), &more);
+        carry_out(e, &more);
+        wipe(&action->static_step, sizeof(action->static_step));
+    }
+    actions->count = 0;
+}
+
+void engine_carry_out(struct engine *e, struct tunnel_actions *actions)
+{
+    carry_out(e, actions);
+    send_outgoing(e);
+}
+
+static void step(struct engine *e, const struct tunnel_event *event)
+{
+    struct tunnel_actions actions;
+    actions.count = 0;
+    tunnel_step(e->tunnel, event, engine_now(), &actions);
+    carry_out(e, &actions);
+}
+
+/* ---- Mail ---- */
+
+static void read_mail(struct engine *e)
+{
+    uint32_t count;
+    struct mail *mail = mailbox_take(&e->inbox, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (mail[i].kind == MAIL_NOTICE)
+            step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_NOTICE, .notice = mail[i].notice});
+        else if (mail[i].kind == MAIL_LOCAL_REFUSED)
+            tunnel_peer_forget_local(e->tunnel, mail[i].peer);
+        else if (mail[i].kind == MAIL_GONE)
+            e->gone = true;
+    }
+    free(mail);
+}
+
+/* Serves what waits, but no more than a batch, so that timers and configuration get their turn. */
+static bool serve_handshakes(struct engine *e)
+{
+    struct mail_handshake handshake;
+    uint32_t waiting = 0;
+    for (int i = 0; i < MAILBOX_UNDER_LOAD && mailbox_take_handshake(&e->inbox, &handshake, &waiting); i++)
+        step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM,
+                                       .datagram = {.bytes = handshake.bytes,
+                                                    .len = handshake.len,
+                                                    .from = handshake.from,
+                                                    .under_load = waiting > MAILBOX_UNDER_LOAD}});
+    return waiting > 1;
+}
+
+int engine_run_once(struct engine *e)
+{
+    int error = loop_once(e->loop, tunnel_deadline(e->tunnel));
+    if (error != 0)
+        return error;
+    read_mail(e);
+    if (serve_handshakes(e))
+        loop_wake(e->loop); /* the rest has its turn after what else is ready */
+    step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_TIMER});
+    if (e->paths_changed)
+        link_check_paths(e);
+    send_outgoing(e);
+    return e->gone ? ERROR_GONE : 0;
+}
+
+/* ---- Up and down, port and mark ---- */
+
+static int open_port(struct engine *e)
+{
+    struct udp_options options = {.port = e->port, .mark = e->mark, .no_offloads = e->options.no_offloads};
+    int error = udp_open(&e->udp, &options);
+    if (error == 0)
+        e->port = udp_port(e->udp);
+    return error;
+}
+
+static void stop_threads(struct engine *e)
+{
+    sender_stop(e->sender);
+    receiver_stop(e->receiver);
+}
+
+static int start_threads(struct engine *e)
+{
+    int error = receiver_start(e->receiver);
+    return error != 0 ? error : sender_start(e->sender);
+}
+
+static void go_down(struct engine *e)
+{
+    stop_threads(e);
+    sender_discard_all(e->sender);
+    udp_close(e->udp);
+    e->udp = NULL;
+    e->outgoing_count = 0;
+    step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_DOWN});
+}
+
+static int go_up(struct engine *e)
+{
+    int error = open_port(e);
+    if (error != 0)
+        return error;
+    error = start_threads(e);
+    if (error != 0) {
+        go_down(e);
+        return error;
+    }
+    step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_UP});
+    return 0;
+}
+
+void engine_set_up(struct engine *e, bool up)
+{
+    if (up == e->up)
+        return;
+    if (!up)
+        go_down(e);
+    e->up = up && go_up(e) == 0;
+}
+
+int engine_set_port(struct engine *e, uint16_t port)
+{
+    uint16_t old_port = e->port;
+    if (port != 0 && port == e->port)
+        return 0;
+    e->port = port;
+    if (!e->up)
+        return 0;
+    struct udp *old = e->udp;
+    stop_threads(e);
+    int error = open_port(e);
+    if (error != 0) {
+        e->udp = old;
+        e->port = old_port;
+    } else {
+        udp_close(old);
+    }
+    int start_error = start_threads(e);
+    return error != 0 ? error : start_error;
+}
+
+uint16_t engine_port(const struct engine *e)
+{
+    return e->port;
+}
+
+int engine_set_mark(struct engine *e, uint32_t mark)
+{
+    int error = e->udp ? udp_set_mark(e->udp, mark) : 0;
+    if (error == 0)
+        e->mark = mark;
+    return error;
+}
+
+uint32_t engine_mark(const struct engine *e)
+{
+    return e->mark;
+}
+
+/* ---- Beginning and end ---- */
+
+static int build(struct engine *e)
+{
+    struct tunnel_options options = {.dark = e->options.dark, .entropy = {.fill = fill_from_kernel}};
+    int error = tunnel_new(&e->tunnel, &options);
+    if (error == 0)
+        error = loop_new(&e->loop);
+    if (error == 0)
+        error = mailbox_init(&e->inbox, e->loop, true);
+    if (error == 0)
+        error = sender_new(&e->sender, e);
+    if (error == 0)
+        error = receiver_new(&e->receiver, e);
+    return error == 0 ? link_open(e) : error;
+}
+
+int engine_new(struct engine **out, struct tun *tun, const struct engine_options *options)
+{
+    struct engine *e = calloc(1, sizeof(*e));
+    if (!e) {
+        tun_close(tun);
+        return ERROR_MEMORY;
+    }
+    e->tun = tun;
+    e->options = *options;
+    e->mtu = MTU_DEFAULT;
+    int error = build(e);
+    if (error != 0)
+        engine_free(e);
+    else
+        *out = e;
+    return error;
+}
+
+void engine_free(struct engine *e)
+{
+    if (!e)
+        return;
+    if (e->sender && e->receiver)
+        stop_threads(e);
+    link_close(e);
+    sender_free(e->sender);
+    receiver_free(e->receiver);
+    tunnel_free(e->tunnel);
+    udp_close(e->udp);
+    tun_close(e->tun);
+    mailbox_clear(&e->inbox);
+    loop_free(e->loop);
+    wipe(e, sizeof(*e));
+    free(e);
+}
+
+struct tunnel *engine_tunnel(struct engine *e)
+{
+    return e->tunnel;
+}
+
+struct loop *engine_loop(struct engine *e)
+{
+    return e->loop;
+}
+
+void engine_read_counters(const struct engine *e, struct engine_counters *out)
+{
+#define ENGINE_COUNTER_READ(name) out->name = atomic_load_explicit(&e->counters.name, memory_order_relaxed);
+    ENGINE_COUNTERS(ENGINE_COUNTER_READ)
+#undef ENGINE_COUNTER_READ
+}

@@ -1,0 +1,85 @@
+/* What the files of src/engine share. */
+#ifndef ENGINE_INTERNAL_H
+#define ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/engine.h"
+#include "engine/mailbox.h"
+#include "net/netlink.h"
+#include "net/udp.h"
+
+#define ENGINE_COUNTERS(X) \
+    X(tun_dropped)         \
+    X(staged_dropped)      \
+    X(send_failed)         \
+    X(malformed)           \
+    X(strange)             \
+    X(handshake_dropped)
+
+struct engine {
+    struct tunnel *tunnel;
+    struct tun *tun;
+    struct udp *udp; /* NULL while down; changes only while no data thread runs */
+    struct engine_options options;
+    struct loop *loop;
+    struct mailbox inbox; /* to the control thread */
+    _Atomic uint32_t mtu;
+    struct {
+#define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
+        ENGINE_COUNTERS(ENGINE_COUNTER_FIELD)
+#undef ENGINE_COUNTER_FIELD
+    } counters;
+
+    /* The rest is the control thread's. */
+    struct sender *sender;
+    struct receiver *receiver;
+    struct netlink *link;  /* where the TUN is now */
+    struct netlink *paths; /* where the UDP port is */
+    uint16_t port;
+    uint32_t mark;
+    bool up;
+    bool gone;
+    bool moved; /* the interface left the namespace of `link` */
+    bool paths_changed;
+    bool to_commit; /* a timestamp was noted and is not durable yet */
+    uint32_t outgoing_count;
+    struct udp_outgoing outgoing[UDP_BATCH_MAX];
+    peer_id outgoing_peer[UDP_BATCH_MAX];
+    uint8_t outgoing_bytes[UDP_BATCH_MAX][MESSAGE_HANDSHAKE_MAX];
+};
+
+static inline void engine_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* sender.c: from the TUN to the port. */
+must_check int sender_new(struct sender **out, struct engine *e);
+void sender_free(struct sender *s);
+must_check int sender_start(struct sender *s);
+/* Returns when the thread has ended. What is staged stays. */
+void sender_stop(struct sender *s);
+/* From the control thread, running or not. */
+void sender_flush(struct sender *s, peer_id peer, bool keepalive);
+void sender_discard(struct sender *s, peer_id peer);
+/* While stopped: forgets all that is staged. */
+void sender_discard_all(struct sender *s);
+
+/* receiver.c: from the port to the TUN. */
+must_check int receiver_new(struct receiver **out, struct engine *e);
+void receiver_free(struct receiver *r);
+must_check int receiver_start(struct receiver *r);
+void receiver_stop(struct receiver *r);
+
+/* link.c: follows the interface and the routes. */
+must_check int link_open(struct engine *e);
+void link_close(struct engine *e);
+/* Forgets source addresses that no longer lead to their peers. */
+void link_check_paths(struct engine *e);
+
+/* engine.c */
+void engine_set_up(struct engine *e, bool up);
+
+#endif

@@ -1,0 +1,62 @@
+/* Messages from one thread to another, in order. Handshake messages are bounded, since strangers cause them; the rest,
+ * which only peers and we ourselves cause, is not. */
+#ifndef ENGINE_MAILBOX_H
+#define ENGINE_MAILBOX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/endpoint.h"
+#include "net/loop.h"
+#include "tunnel/tunnel.h"
+
+#define MAILBOX_HANDSHAKES_MAX 512
+#define MAILBOX_UNDER_LOAD (MAILBOX_HANDSHAKES_MAX / 8)
+
+enum mail_kind {
+    MAIL_NOTICE,        /* to control: as tunnel_notice says */
+    MAIL_LOCAL_REFUSED, /* to control: peer's source address no longer works */
+    MAIL_GONE,          /* to control: the interface was deleted */
+    MAIL_FLUSH,         /* to the sender */
+    MAIL_DISCARD,       /* to the sender */
+};
+
+struct mail {
+    enum mail_kind kind;
+    bool keepalive; /* MAIL_FLUSH */
+    peer_id peer;
+    struct tunnel_notice notice; /* MAIL_NOTICE */
+};
+
+struct mail_handshake {
+    struct endpoint from;
+    uint8_t len;
+    uint8_t bytes[MESSAGE_HANDSHAKE_MAX];
+};
+
+struct mailbox {
+    pthread_mutex_t lock;
+    struct loop *reader; /* woken when something comes into an empty mailbox */
+    struct mail *mail;
+    uint32_t count, capacity;
+    struct mail_handshake *handshakes; /* a ring */
+    uint32_t handshake_first, handshake_count;
+};
+
+/* `with_handshakes`: takes those, too. */
+must_check int mailbox_init(struct mailbox *box, struct loop *reader, bool with_handshakes);
+void mailbox_clear(struct mailbox *box);
+
+/* A mail that there is no memory for is dropped: all of them are asked for again in time. */
+void mailbox_put(struct mailbox *box, const struct mail *mail);
+/* False when there is no room. */
+must_check bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len,
+                                      const struct endpoint *from);
+
+/* Takes all mail at once; the caller frees the array. */
+struct mail *mailbox_take(struct mailbox *box, uint32_t *count);
+/* Takes the oldest handshake message; `waiting` is how many there were. */
+must_check bool mailbox_take_handshake(struct mailbox *box, struct mail_handshake *out, uint32_t *waiting);
+
+#endif

@@ -1,0 +1,249 @@
+/* From the port to the TUN, in one thread that runs each message to completion: receive, open in place, join what
+ * belongs together, write. Handshake messages go to the control thread. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "engine/internal.h"
+#include "net/coalesce.h"
+#include "net/compat.h"
+#include "net/tun.h"
+
+#define MESSAGES 8 /* a receive; each up to 64 KiB */
+
+struct receiver {
+    struct engine *engine;
+    struct crypto *crypto;
+    struct loop *loop;
+    struct reclaim_reader reader;
+    pthread_t thread;
+    bool running;
+    _Atomic bool stop;
+
+    /* The thread's own. */
+    struct coalescer *coalescer;
+    struct coalesce_options coalesce_options;
+    uint64_t now; /* monotonic, of this batch */
+    uint32_t opening_count;
+    struct opening opening[TUNNEL_BATCH_MAX];
+    bool ready[2]; /* IPv4, IPv6 */
+    uint8_t *buffers;
+    uint8_t *split; /* one packet of a super-packet that the kernel would not take */
+    struct udp_received messages[MESSAGES];
+};
+
+/* ---- To the TUN ---- */
+
+static void write_packet(struct receiver *r, const struct virtio_net_hdr *header, const struct iovec *iov, int count,
+                         uint32_t packets)
+{
+    int error = tun_write(r->engine->tun, header, iov, count);
+    if (error == ERROR_GONE)
+        mailbox_put(&r->engine->inbox, &(struct mail){.kind = MAIL_GONE});
+    if (error != 0)
+        engine_count(&r->engine->counters.tun_dropped, packets);
+}
+
+static void write_split(struct receiver *r, const struct coalesced *super)
+{
+    static const struct virtio_net_hdr plain;
+    for (uint32_t i = 0; i < super->packets; i++) {
+        struct iovec iov = {.iov_base = r->split, .iov_len = coalesce_split(super, i, r->split)};
+        write_packet(r, &plain, &iov, 1, 1);
+    }
+}
+
+/* The kernel is known to take super-packets, until it refuses one: then that kind is not made again. */
+static void write_super(struct receiver *r, const struct coalesced *super)
+{
+    int error = tun_write(r->engine->tun, &super->header, super->iov, super->count);
+    if (error == 0)
+        return;
+    if (error == ERROR_UNSUPPORTED) {
+        if ((super->header.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4)
+            r->coalesce_options.udp = false;
+        else
+            r->coalesce_options.tcp = false;
+        write_split(r, super);
+        return;
+    }
+    engine_count(&r->engine->counters.tun_dropped, super->packets);
+}
+
+static void write_out(struct receiver *r)
+{
+    struct coalesced next;
+    while (coalesce_next(r->coalescer, &next)) {
+        if (next.packets > 1)
+            write_super(r, &next);
+        else
+            write_packet(r, &next.header, next.iov, next.count, 1);
+    }
+    coalesce_reset(r->coalescer, &r->coalesce_options);
+}
+
+/* ---- From the port ---- */
+
+static void open_messages(struct receiver *r)
+{
+    struct tunnel_notice notices[TUNNEL_BATCH_MAX];
+    size_t count;
+    tunnel_open_batch(r->engine->tunnel, r->crypto, r->opening, r->opening_count, r->now, notices, &count);
+    for (size_t i = 0; i < count; i++)
+        mailbox_put(&r->engine->inbox, &(struct mail){.kind = MAIL_NOTICE, .notice = notices[i]});
+    for (uint32_t i = 0; i < r->opening_count; i++) {
+        struct opening *o = &r->opening[i];
+        if (!o->packet || coalesce_add(r->coalescer, o->packet, o->packet_len) == 0)
+            continue;
+        write_out(r);
+        if (coalesce_add(r->coalescer, o->packet, o->packet_len) != 0)
+            engine_count(&r->engine->counters.tun_dropped, 1);
+    }
+    r->opening_count = 0;
+}
+
+static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from,
+                           enum message_type type)
+{
+    if (type != MESSAGE_COOKIE_REPLY && !tunnel_mac1_holds(r->engine->tunnel, r->crypto, bytes, len))
+        return;
+    if (!mailbox_put_handshake(&r->engine->inbox, bytes, len, from))
+        engine_count(&r->engine->counters.handshake_dropped, 1);
+}
+
+static void take_datagram(struct receiver *r, uint8_t *bytes, uint32_t len, const struct endpoint *from)
+{
+    enum message_type type = message_classify(bytes, len);
+    if (type == MESSAGE_TRANSPORT) {
+        r->opening[r->opening_count++] = (struct opening){.at = bytes, .len = len, .from = from};
+        if (r->opening_count == TUNNEL_BATCH_MAX)
+            open_messages(r);
+    } else if (type != MESSAGE_NONE) {
+        take_handshake(r, bytes, len, from, type);
+    } else {
+        engine_count(&r->engine->counters.strange, 1);
+    }
+}
+
+static void take_message(struct receiver *r, struct udp_received *message)
+{
+    for (uint32_t at = 0; at < message->len; at += message->segment) {
+        uint32_t left = message->len - at;
+        take_datagram(r, message->data + at, left < message->segment ? left : message->segment, &message->from);
+    }
+}
+
+/* Returns whether more may be waiting. */
+static bool run_batch(struct receiver *r, enum endpoint_family family)
+{
+    int count = udp_receive(r->engine->udp, family, r->messages, MESSAGES);
+    if (count <= 0)
+        return false;
+    r->now = loop_monotonic();
+    reclaim_enter(&r->reader);
+    for (int i = 0; i < count; i++)
+        take_message(r, &r->messages[i]);
+    open_messages(r);
+    reclaim_leave(&r->reader);
+    write_out(r);
+    return count == MESSAGES;
+}
+
+static void ipv4_ready(void *context, int fd)
+{
+    (void)fd;
+    ((struct receiver *)context)->ready[0] = true;
+}
+
+static void ipv6_ready(void *context, int fd)
+{
+    (void)fd;
+    ((struct receiver *)context)->ready[1] = true;
+}
+
+static void *run(void *context)
+{
+    struct receiver *r = context;
+    while (!atomic_load(&r->stop)) {
+        if (!r->ready[0] && !r->ready[1] && loop_once(r->loop, UINT64_MAX) != 0)
+            break;
+        r->ready[0] = r->ready[0] && run_batch(r, ENDPOINT_IPV4);
+        r->ready[1] = r->ready[1] && run_batch(r, ENDPOINT_IPV6);
+    }
+    return NULL;
+}
+
+/* ---- For the control thread ---- */
+
+int receiver_new(struct receiver **out, struct engine *e)
+{
+    struct receiver *r = calloc(1, sizeof(*r));
+    if (!r)
+        return ERROR_MEMORY;
+    r->engine = e;
+    r->coalesce_options =
+        (struct coalesce_options){.tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun)};
+    r->buffers = malloc((size_t)MESSAGES * UDP_MESSAGE_MAX);
+    r->split = malloc(TUN_PACKET_MAX);
+    int error = r->buffers && r->split ? 0 : ERROR_MEMORY;
+    if (error == 0)
+        error = coalesce_new(&r->coalescer);
+    if (error == 0)
+        error = loop_new(&r->loop);
+    if (error == 0)
+        error = crypto_new(&r->crypto, CRYPTO_BULK_BEST);
+    if (error != 0) {
+        receiver_free(r);
+        return error;
+    }
+    for (int i = 0; i < MESSAGES; i++)
+        r->messages[i].data = r->buffers + (size_t)i * UDP_MESSAGE_MAX;
+    coalesce_reset(r->coalescer, &r->coalesce_options);
+    tunnel_add_reader(e->tunnel, &r->reader);
+    *out = r;
+    return 0;
+}
+
+void receiver_free(struct receiver *r)
+{
+    if (!r)
+        return;
+    receiver_stop(r);
+    tunnel_remove_reader(r->engine->tunnel, &r->reader);
+    crypto_free(r->crypto);
+    coalesce_free(r->coalescer);
+    loop_free(r->loop);
+    free(r->buffers);
+    free(r->split);
+    free(r);
+}
+
+static int watch(struct receiver *r, enum endpoint_family family, loop_ready *ready)
+{
+    int fd = udp_fd(r->engine->udp, family);
+    return fd < 0 ? 0 : loop_add(r->loop, fd, ready, r);
+}
+
+int receiver_start(struct receiver *r)
+{
+    atomic_store(&r->stop, false);
+    r->ready[0] = r->ready[1] = false;
+    int error = watch(r, ENDPOINT_IPV4, ipv4_ready);
+    if (error == 0)
+        error = watch(r, ENDPOINT_IPV6, ipv6_ready);
+    if (error == 0 && pthread_create(&r->thread, NULL, run, r) != 0)
+        error = ERROR_MEMORY;
+    r->running = error == 0;
+    return error;
+}
+
+void receiver_stop(struct receiver *r)
+{
+    if (!r->running)
+        return;
+    atomic_store(&r->stop, true);
+    loop_wake(r->loop);
+    pthread_join(r->thread, NULL);
+    r->running = false;
+    loop_remove(r->loop, udp_fd(r->engine->udp, ENDPOINT_IPV4));
+    loop_remove(r->loop, udp_fd(r->engine->udp, ENDPOINT_IPV6));
+}

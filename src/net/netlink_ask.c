@@ -1,0 +1,38 @@
+#include <errno.h>
+
+#include "net/netlink_internal.h"
+
+int netlink_ask(struct mnl_socket *socket, const struct nlmsghdr *request, mnl_cb_t take, void *context)
+{
+    uint8_t answer[NETLINK_MESSAGE_MAX];
+    if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
+        return -errno;
+    ssize_t len;
+    do {
+        len = mnl_socket_recvfrom(socket, answer, sizeof(answer));
+    } while (len < 0 && errno == EINTR);
+    if (len < 0)
+        return -errno;
+    int done = mnl_cb_run(answer, (size_t)len, request->nlmsg_seq, mnl_socket_get_portid(socket), take, context);
+    return done < 0 ? -errno : 0;
+}
+
+struct sought {
+    uint16_t type;
+    uint32_t value;
+};
+
+static int compare(const struct nlattr *attribute, void *context)
+{
+    struct sought *sought = context;
+    if (mnl_attr_get_type(attribute) == sought->type && mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+        sought->value = mnl_attr_get_u32(attribute);
+    return MNL_CB_OK;
+}
+
+uint32_t netlink_u32(const struct nlmsghdr *message, uint32_t body_len, uint16_t type)
+{
+    struct sought sought = {.type = type};
+    mnl_attr_parse(message, body_len, compare, &sought);
+    return sought.value;
+}

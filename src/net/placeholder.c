@@ -1,2 +1,0 @@
-/* Replaced by the folder's first source. */
-typedef int net_placeholder;

@@ -1,0 +1,235 @@
+/* What the files of src/tunnel share. All fields belong to the control thread but where a comment says otherwise. */
+#ifndef TUNNEL_INTERNAL_H
+#define TUNNEL_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "base/bytes.h"
+#include "base/timer_heap.h"
+#include "tunnel/allowed_ips.h"
+#include "tunnel/cookie.h"
+#include "tunnel/index_table.h"
+#include "tunnel/noise.h"
+#include "tunnel/rate_limit.h"
+#include "tunnel/repeat_cache.h"
+#include "tunnel/replay.h"
+#include "tunnel/tunnel.h"
+
+/* ---- What an index can stand for ---- */
+
+enum indexed_kind { INDEXED_HANDSHAKE, INDEXED_SESSION };
+
+struct indexed {
+    struct reclaim_item retired; /* first */
+    enum indexed_kind kind;
+    uint32_t index; /* local */
+    struct peer *peer;
+};
+
+/* An initiation that we sent, until it is answered or replaced. */
+struct handshake {
+    struct indexed indexed; /* first */
+    struct noise noise;     /* after the initiation; before it was sent, the state that went into the static step */
+    uint8_t ephemeral[X25519_SIZE];
+    bool sent;
+};
+
+/* A keypair. Immutable once published, but for the fields that say who else writes them. */
+struct session {
+    struct indexed indexed; /* first */
+    uint8_t send_key[AEAD_KEY_SIZE];
+    uint8_t receive_key[AEAD_KEY_SIZE];
+    uint64_t born; /* monotonic */
+    uint32_t remote_index;
+    bool initiator;                 /* we began it, so we renew it */
+    _Atomic bool confirmed;         /* the peer used it, and the control thread knows */
+    _Atomic uint64_t renewal_asked; /* monotonic; either data thread */
+    _Atomic uint64_t send_counter;  /* next; sealing thread */
+    struct replay replay;           /* opening thread */
+};
+
+/* ---- Peers ---- */
+
+struct published_endpoint {
+    struct reclaim_item retired; /* first */
+    struct endpoint endpoint;
+};
+
+struct peer {
+    struct reclaim_item retired; /* first */
+    peer_id id;
+    struct tunnel *tunnel;
+
+    /* For data threads. Times are monotonic, 0: not pending. */
+    _Atomic(struct session *) sending;
+    _Atomic(struct published_endpoint *) endpoint;
+    _Atomic uint64_t keepalive_at;     /* we owe the peer a sign of life: opening sets, sealing clears */
+    _Atomic uint64_t new_handshake_at; /* the peer owes us one: sealing sets, opening clears */
+    _Atomic uint64_t traversal;        /* the last authenticated packet in either direction */
+    _Atomic uint64_t armed;            /* what the control thread's timer is set to */
+    _Atomic uint64_t handshake_asked;  /* sealing sets */
+    _Atomic uint64_t rx_bytes;
+    _Atomic uint64_t tx_bytes;
+    _Atomic uint32_t jitter; /* ns */
+    _Atomic bool another_keepalive;
+
+    uint8_t public_key[MESSAGE_KEY_SIZE];
+    uint8_t preshared_key[MESSAGE_KEY_SIZE];
+    struct allowed_list allowed;
+    struct peer *next, *previous; /* in order of being added */
+    struct peer *hash_next;       /* in the bucket of the public key */
+    struct session *session_previous, *session_current, *session_next;
+    struct handshake *handshake; /* NULL: none under way */
+    struct cookie_known cookie;
+    struct timer timer;
+    uint64_t retransmit_at; /* 0: not pending, as the next two */
+    uint64_t zero_at;
+    uint64_t persistent_at;
+    uint64_t last_handshake_sent;      /* initiation or response; monotonic; 0 never */
+    uint64_t last_initiation_consumed; /* monotonic; 0 never */
+    uint64_t last_handshake;           /* wall */
+    uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
+    uint16_t keepalive; /* s */
+    uint8_t attempts;   /* initiations without an answer */
+    bool resume;        /* it had a session when the interface went down */
+};
+
+/* ---- The tunnel ---- */
+
+/* Our public key and what follows from it, for all threads. */
+struct identity {
+    struct reclaim_item retired; /* first */
+    uint8_t public_key[X25519_SIZE];
+    struct cookie_keys keys;
+};
+
+#define COUNTERS(X)        \
+    X(bad_mac1)            \
+    X(repeated_initiation) \
+    X(unknown_peer)        \
+    X(bad_handshake)       \
+    X(old_timestamp)       \
+    X(flooding)            \
+    X(cookie_replies)      \
+    X(handshakes)          \
+    X(unknown_index)       \
+    X(bad_packet)          \
+    X(replayed)            \
+    X(bad_source)          \
+    X(no_route)
+
+struct counters {
+#define COUNTER_FIELD(name) _Atomic uint64_t name;
+    COUNTERS(COUNTER_FIELD)
+#undef COUNTER_FIELD
+};
+
+struct tunnel {
+    struct reclaim reclaim;
+    struct allowed_ips allowed_ips;
+    struct index_table indices; /* of struct indexed */
+    struct index_table peers;   /* of struct peer, by the low half of peer_id */
+    _Atomic(struct identity *) identity;
+    struct counters counters;
+
+    struct tunnel_options options;
+    struct crypto *crypto;
+    struct timer_heap timers;
+    struct peer *first, *last;
+    struct peer **buckets; /* by public key */
+    uint32_t bucket_count; /* a power of two */
+    uint32_t peer_count;
+    uint32_t peer_serial;
+    uint64_t hash_seed[4];
+    struct cookie_secret cookie_secret;
+    struct repeat_cache *repeats;
+    struct rate_limit *rate_limit; /* allocated under the first load */
+    uint64_t last_timestamp;       /* wall time of the last initiation made, so that timestamps never repeat */
+    bool up;
+};
+
+static inline void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* For a counter that one thread alone writes. */
+static inline void add_bytes(_Atomic uint64_t *counter, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
+}
+
+static inline void entropy(struct tunnel *t, void *out, size_t len)
+{
+    t->options.entropy.fill(t->options.entropy.context, out, len);
+}
+
+/* tunnel.c */
+must_check struct tunnel_action *action_add(struct tunnel_actions *actions, enum tunnel_action_kind kind);
+/* Claims a fresh random index. */
+must_check int claim_index(struct tunnel *t, struct index_table *table, void *value, uint32_t *out);
+
+/* admit.c */
+/* Under load: whether the message proves with a cookie that it comes from where it says, within its source's rate. If
+ * it carries none, the answer is one. */
+must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, const uint8_t *message, size_t len,
+                              uint64_t now, struct tunnel_actions *actions);
+
+/* peer.c */
+struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
+void peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
+void peer_forget_local(struct peer *p);
+/* Ends sessions and handshake; timers that depend on them stop. */
+void peer_reset(struct peer *p);
+
+/* session.c: keypair rotation (paper section 6.1 to 6.3). */
+must_check struct session *session_new(struct peer *p, bool initiator, uint32_t remote_index, uint64_t now);
+/* The handshake that we began is complete: the session takes over the handshake's index and is used at once. */
+void session_begin_as_initiator(struct session *s, struct handshake *h);
+/* The session waits for the peer's first packet; its index is claimed already. */
+void session_begin_as_responder(struct session *s);
+/* The peer used the session that was waiting. */
+bool session_confirm(struct peer *p, uint32_t local_index);
+void session_end_all(struct peer *p);
+/* Wipes and frees a session that no reader can have seen; _retire: one whose index was claimed. */
+void session_discard(struct session *s);
+void session_retire(struct session *s);
+
+/* initiate.c */
+/* Begins a handshake unless one was begun within REKEY_TIMEOUT; then the retransmission timer sees to it. */
+void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions);
+void initiate_sealed(struct tunnel *t, struct static_step *step, struct tunnel_time now,
+                     struct tunnel_actions *actions);
+void response_received(struct tunnel *t, const struct message_response *message, const struct endpoint *from,
+                       struct tunnel_actions *actions);
+void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_time now, struct tunnel_actions *actions);
+void cookie_reply_received(struct tunnel *t, const struct message_cookie_reply *message, uint64_t now);
+void handshake_end(struct peer *p);
+
+/* respond.c */
+void initiation_received(struct tunnel *t, const struct message_initiation *message, const struct endpoint *from,
+                         struct tunnel_actions *actions);
+void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_actions *actions);
+void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel_time now,
+                       struct tunnel_actions *actions);
+
+/* timers.c: one function an event. */
+void timers_initiation_sent(struct peer *p, uint64_t now);
+void timers_packet_sent(struct peer *p, uint64_t now);
+void timers_packet_received(struct peer *p, uint64_t now);
+void timers_session_derived(struct peer *p, uint64_t now);
+void timers_handshake_complete(struct peer *p, struct tunnel_time now);
+void timers_stop(struct peer *p);
+/* Sets the heap's timer to the earliest that is pending. */
+void timers_arm(struct peer *p);
+void timers_expire(struct peer *p, struct tunnel_time now, struct tunnel_actions *actions);
+
+/* Stages of a static step. */
+enum static_step_stage {
+    STAGE_INITIATION_SEALING, /* ours: ss, and the timestamp sealed */
+    STAGE_INITIATION_FINDING, /* theirs: es, and their static key opened */
+    STAGE_INITIATION_OPENING, /* theirs: ss, and their timestamp opened */
+    STAGE_RESPONSE_MIXING,    /* theirs: se */
+};
+
+#endif

@@ -1,0 +1,168 @@
+/* The responder's half of the handshake (paper sections 5.4.2, 5.4.3). */
+#include "tunnel/internal.h"
+
+/* e, es: the step then yields the initiator's static key. */
+void initiation_received(struct tunnel *t, const struct message_initiation *message, const struct endpoint *from,
+                         struct tunnel_actions *actions)
+{
+    const struct identity *own = atomic_load(&t->identity);
+    struct noise n;
+
+    if (repeat_cache_seen(t->repeats, message->macs.mac1)) {
+        count(&t->counters.repeated_initiation);
+        return;
+    }
+    noise_start(&n, t->crypto, own->public_key);
+    noise_mix_ephemeral(&n, t->crypto, message->ephemeral);
+    if (n.error != 0)
+        return;
+    struct static_step *step = &action_add(actions, TUNNEL_ACTION_STATIC_STEP)->static_step;
+    memset(step, 0, sizeof(*step));
+    memcpy(step->chaining_key, n.chaining_key, BLAKE2S_SIZE);
+    memcpy(step->hash, n.hash, BLAKE2S_SIZE);
+    memcpy(step->remote, message->ephemeral, X25519_SIZE);
+    memcpy(step->message, message, sizeof(*message));
+    memcpy(step->text, message->sealed_static, sizeof(message->sealed_static));
+    step->text_kind = STATIC_STEP_OPEN_TEXT;
+    step->text_len = X25519_SIZE;
+    step->stage = STAGE_INITIATION_FINDING;
+    step->from = *from;
+    noise_wipe(&n);
+}
+
+/* Only a known initiator is worth the next Diffie-Hellman. */
+void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_actions *actions)
+{
+    const struct message_initiation *message = (const struct message_initiation *)step->message;
+    if (step->result != 0) {
+        count(&t->counters.bad_handshake);
+        return;
+    }
+    const struct peer *p = peer_by_key(t, step->text);
+    if (!p) {
+        count(&t->counters.unknown_peer);
+        return;
+    }
+    struct static_step *next = &action_add(actions, TUNNEL_ACTION_STATIC_STEP)->static_step;
+    *next = *step;
+    memcpy(next->remote, step->text, X25519_SIZE);
+    memcpy(next->text, message->sealed_timestamp, sizeof(message->sealed_timestamp));
+    next->text_len = MESSAGE_TIMESTAMP_SIZE;
+    next->stage = STAGE_INITIATION_OPENING;
+    next->peer = p->id;
+}
+
+static bool is_admissible(struct peer *p, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], uint64_t now)
+{
+    if (memcmp(timestamp, p->greatest_timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0) {
+        count(&p->tunnel->counters.old_timestamp);
+        return false;
+    }
+    if (p->last_initiation_consumed != 0 && now < p->last_initiation_consumed + INITIATION_INTERVAL_MIN) {
+        count(&p->tunnel->counters.flooding);
+        return false;
+    }
+    return true;
+}
+
+/* e, ee, se, psk: writes the response but for its sender and macs, and derives the session's keys. */
+static int write_response(struct session *s, const struct static_step *step, struct message_response *response)
+{
+    struct peer *p = s->indexed.peer;
+    struct crypto *c = p->tunnel->crypto;
+    const struct message_initiation *message = (const struct message_initiation *)step->message;
+    uint8_t ephemeral[X25519_SIZE];
+    struct noise n = {.error = 0};
+
+    memset(response, 0, sizeof(*response));
+    response->type = put_le32(MESSAGE_RESPONSE);
+    response->receiver = message->sender;
+    memcpy(n.chaining_key, step->chaining_key, BLAKE2S_SIZE);
+    memcpy(n.hash, step->hash, BLAKE2S_SIZE);
+    entropy(p->tunnel, ephemeral, sizeof(ephemeral));
+    n.error = crypto_x25519_public(c, response->ephemeral, ephemeral);
+    noise_mix_ephemeral(&n, c, response->ephemeral);
+    noise_mix_dh(&n, c, ephemeral, message->ephemeral, NULL);
+    noise_mix_dh(&n, c, ephemeral, p->public_key, NULL);
+    noise_seal_response(&n, c, p->preshared_key, response->sealed_nothing);
+    wipe(ephemeral, sizeof(ephemeral));
+    return noise_split(&n, c, s->receive_key, s->send_key);
+}
+
+static void persist(struct peer *p, struct tunnel_actions *actions)
+{
+    if (!p->tunnel->options.dark)
+        return;
+    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_PERSIST);
+    memcpy(action->persist.public_key, p->public_key, MESSAGE_KEY_SIZE);
+    memcpy(action->persist.timestamp, p->greatest_timestamp, MESSAGE_TIMESTAMP_SIZE);
+}
+
+/* The session is whole before its index makes it visible to the opening thread. */
+static struct session *make_response(struct peer *p, const struct static_step *step, uint64_t now,
+                                     struct message_response *response)
+{
+    const struct message_initiation *initiation = (const struct message_initiation *)step->message;
+    struct session *s = session_new(p, false, get_le32(initiation->sender), now);
+    if (!s)
+        return NULL;
+    if (write_response(s, step, response) != 0 ||
+        claim_index(p->tunnel, &p->tunnel->indices, s, &s->indexed.index) != 0) {
+        session_discard(s);
+        return NULL;
+    }
+    response->sender = put_le32(s->indexed.index);
+    if (cookie_seal_message(&p->cookie, p->tunnel->crypto, p->public_key, (uint8_t *)response, sizeof(*response),
+                            now) != 0) {
+        session_retire(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void respond(struct peer *p, const struct static_step *step, uint64_t now, struct tunnel_actions *actions)
+{
+    struct message_response response;
+    struct session *s = make_response(p, step, now, &response);
+    if (!s)
+        return;
+    session_begin_as_responder(s);
+    persist(p, actions);
+    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_SEND);
+    action->send.to = step->from;
+    action->send.peer = p->id;
+    action->send.len = sizeof(response);
+    memcpy(action->send.bytes, &response, sizeof(response));
+    add_bytes(&p->tx_bytes, sizeof(response));
+    p->last_handshake_sent = now;
+    timers_session_derived(p, now);
+    timers_packet_sent(p, now);
+}
+
+/* Our key may have changed while the steps ran. */
+static bool is_to_us_still(struct tunnel *t, const struct static_step *step)
+{
+    const struct identity *own = atomic_load(&t->identity);
+    return cookie_mac1_holds(&own->keys, t->crypto, step->message, sizeof(struct message_initiation));
+}
+
+void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel_time now,
+                       struct tunnel_actions *actions)
+{
+    struct peer *p = tunnel_peer(t, step->peer);
+    if (!p || memcmp(p->public_key, step->remote, X25519_SIZE) != 0 || !is_to_us_still(t, step))
+        return;
+    if (step->result != 0) {
+        count(&t->counters.bad_handshake);
+        return;
+    }
+    if (!is_admissible(p, step->text, now.monotonic))
+        return;
+    memcpy(p->greatest_timestamp, step->text, MESSAGE_TIMESTAMP_SIZE);
+    p->last_initiation_consumed = now.monotonic;
+    peer_set_endpoint(p, &step->from);
+    add_bytes(&p->rx_bytes, sizeof(struct message_initiation));
+    timers_packet_received(p, now.monotonic);
+    respond(p, step, now.monotonic, actions);
+    timers_arm(p);
+}
