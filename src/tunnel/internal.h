@@ -91,6 +91,7 @@ struct peer {
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
+    bool resume;        /* it had a session when the interface went down */
 };
 
 /* ---- The tunnel ---- */

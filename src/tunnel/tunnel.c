@@ -205,18 +205,24 @@ static void step_up(struct tunnel *t, uint64_t now)
     if (t->up)
         return;
     t->up = true;
-    for (struct peer *p = t->first; p; p = p->next)
-        if (p->keepalive != 0) {
+    for (struct peer *p = t->first; p; p = p->next) {
+        if (p->keepalive != 0)
             p->persistent_at = now;
-            timers_arm(p);
-        }
+        else if (p->resume)
+            p->retransmit_at = now;
+        timers_arm(p);
+    }
 }
 
+/* Whoever was talking to us when the interface went down still thinks that there is a session, and would find out only
+ * after 15 s of silence: peers with a session get a handshake as soon as it is up again. */
 static void step_down(struct tunnel *t)
 {
     t->up = false;
-    for (struct peer *p = t->first; p; p = p->next)
+    for (struct peer *p = t->first; p; p = p->next) {
+        p->resume = p->session_current != NULL;
         peer_reset(p);
+    }
 }
 
 void tunnel_step(struct tunnel *t, const struct tunnel_event *event, struct tunnel_time now,
