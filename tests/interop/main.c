@@ -144,7 +144,8 @@ static void signal_ready(void *context, int fd)
         *ended = true;
 }
 
-/* Blocked before any thread exists, so that they arrive here alone. */
+/* Blocked before any thread exists, so that they arrive here alone. In the process that is to get them: an epoll hears
+ * only of the signals of the process that added the descriptor. */
 static int watch_signals(struct loop *loop, bool *ended)
 {
     sigset_t signals;
@@ -189,12 +190,12 @@ static int serve(struct device *d, const struct arguments *a)
 {
     struct uapi_server *server;
     bool ended = false;
-    int error = watch_signals(engine_loop(d->engine), &ended);
-    if (error == 0)
-        error = uapi_server_new(&server, d, a->interface);
+    int error = uapi_server_new(&server, d, a->interface);
     if (error != 0)
         return fail("can't serve", a->interface, error);
     error = a->foreground ? 0 : daemonise();
+    if (error == 0)
+        error = watch_signals(engine_loop(d->engine), &ended);
     if (error == 0)
         error = run(d, server, &ended);
     uapi_server_free(server);
