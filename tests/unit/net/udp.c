@@ -4,7 +4,9 @@
 #include "net/tun.h"
 #include "support.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -274,6 +276,33 @@ static void local_address_is_the_source(void **state)
     pair_close(&pair);
 }
 
+/* A link-local address means something only with its interface. */
+static void link_local_endpoint_is_answered_as_it_came(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, false);
+    support_run("ip link add near type veth peer name far && ip link set near up && ip link set far up && "
+                "ip -6 address add fe80::77/64 dev near nodad");
+    struct udp_outgoing message = message_to(&pair, ENDPOINT_IPV6, 300, 0);
+    memcpy(message.to.address, "\xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\x77", 16);
+    memcpy(message.to.local, message.to.address, 16);
+    message.to.scope = if_nametoindex("near");
+    send_one(&pair, &message);
+    assert_false(message.local_refused);
+    assert_int_equal(pair.received[0].from.scope, message.to.scope);
+
+    struct udp_outgoing answer = message;
+    answer.to = pair.received[0].from;
+    udp_send(pair.b, &answer, 1);
+    assert_int_equal(answer.result, 0);
+    assert_false(answer.local_refused);
+    receive(&pair, pair.a, ENDPOINT_IPV6, 300, 1);
+    assert_memory_equal(pair.received[0].from.address, message.to.address, 16);
+    support_run("ip link del near");
+    pair_close(&pair);
+}
+
 static void source_that_is_gone_gives_way_and_is_told(void **state)
 {
     (void)state;
@@ -373,7 +402,7 @@ static void limit_of_one_destination_is_not_another_ones(void **state)
     pair_close(&pair);
 }
 
-/* With IP_RECVERR, which no kernel needs to be asked for in the worst case, the refusal waits on the socket. */
+/* The tests ask for IP_RECVERR, so that a refusal surely waits on the socket. */
 static void provoke_pending_error(struct pair *pair, enum endpoint_family family)
 {
     struct udp *gone = open_udp(true);
@@ -435,6 +464,45 @@ static struct tun *open_stuck_interface(void)
     support_run("ip address add 10.7.7.1/24 dev stuck && ip link set stuck up && "
                 "tc qdisc add dev stuck root tbf rate 8bit burst 1600 limit 10000000");
     return tun;
+}
+
+struct sender {
+    struct pair *pair;
+    uint8_t last_byte;
+};
+
+static void *send_and_forget(void *context)
+{
+    struct sender *sender = context;
+    for (int i = 0; i < 50; i++) {
+        struct udp_outgoing message = super_message_to(sender->pair, ENDPOINT_IPV4);
+        message.segment = i % 2 == 0 ? 2000 : SEGMENT; /* the first kind is refused, and learned */
+        message.to.address[3] = sender->last_byte;
+        udp_send(sender->pair->a, &message, 1);
+        if (message.result != 0)
+            return sender;
+        udp_forget_limits(sender->pair->a);
+    }
+    return NULL;
+}
+
+static void several_threads_send_and_learn_limits(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, true);
+    support_run("ip link set lo mtu 1400");
+    struct sender senders[2] = {{&pair, 1}, {&pair, 2}};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, send_and_forget, &senders[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    support_run("ip link set lo mtu 65536");
+    pair_close(&pair);
 }
 
 static void full_buffer_is_waited_for_only_so_long(void **state)
@@ -520,6 +588,7 @@ int main(void)
         cmocka_unit_test(empty_datagram_is_not_the_end),
         cmocka_unit_test(long_mixed_list_arrives_whole_and_in_order),
         cmocka_unit_test(local_address_is_the_source),
+        cmocka_unit_test(link_local_endpoint_is_answered_as_it_came),
         cmocka_unit_test(source_that_is_gone_gives_way_and_is_told),
         cmocka_unit_test(removed_address_gives_way_in_mid_flow),
         cmocka_unit_test(without_any_route_the_source_is_not_to_blame),
@@ -527,6 +596,7 @@ int main(void)
         cmocka_unit_test(limit_of_one_destination_is_not_another_ones),
         cmocka_unit_test(pending_error_loses_no_message_sent),
         cmocka_unit_test(pending_error_hides_no_message_received),
+        cmocka_unit_test(several_threads_send_and_learn_limits),
         cmocka_unit_test(full_buffer_is_waited_for_only_so_long),
         cmocka_unit_test(taken_port_is_refused),
         cmocka_unit_test(mark_is_set_on_both_families),
