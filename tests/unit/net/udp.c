@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const enum endpoint_family families[] = {ENDPOINT_IPV4, ENDPOINT_IPV6};
 #define EACH_FAMILY(family)                                                    \
     for (enum endpoint_family family = ENDPOINT_IPV4; family != ENDPOINT_NONE; \
          family = family == ENDPOINT_IPV4 ? ENDPOINT_IPV6 : ENDPOINT_NONE)
@@ -41,7 +40,6 @@ static struct udp *open_udp(bool no_offloads)
 
 static void pair_open(struct pair *pair, bool receiver_without_offloads)
 {
-    support_needs_namespace();
     memset(pair, 0, sizeof(*pair));
     pair->a = open_udp(false);
     pair->b = open_udp(receiver_without_offloads);
@@ -222,28 +220,19 @@ static void long_mixed_list_arrives_whole_and_in_order(void **state)
     pair_open(&pair, true);
     struct udp_outgoing messages[2 * MESSAGES];
     for (uint32_t i = 0; i < 2 * MESSAGES; i++) {
-        messages[i] = message_to(&pair, families[i / 3 % 2], 4, 0);
+        messages[i] = message_to(&pair, i / 2 % 2 == 0 ? ENDPOINT_IPV4 : ENDPOINT_IPV6, 4, 0);
         messages[i].data = pattern + 4 * i;
     }
     udp_send(pair.a, messages, 2 * MESSAGES);
-    uint32_t next[2] = {0, 0};
-    for (uint32_t f = 0; f < 2; f++) {
-        uint32_t expected = 0;
-        for (uint32_t i = 0; i < 2 * MESSAGES; i++)
-            expected += i / 3 % 2 == f;
-        for (uint32_t got = 0; got < expected; got += pair.messages) {
-            uint32_t take = expected - got < 32 ? expected - got : 32;
-            pair.messages = (uint32_t)udp_receive(pair.b, families[f], pair.received, take);
-            assert_int_equal(pair.messages, take);
-            for (uint32_t i = 0; i < pair.messages; i++) {
-                while (next[f] / 3 % 2 != f)
-                    next[f]++;
-                assert_memory_equal(pair.received[i].data, pattern + 4 * next[f]++, 4);
-            }
+    EACH_FAMILY(family)
+    {
+        receive(&pair, pair.b, family, 4 * MESSAGES, MESSAGES);
+        for (uint32_t i = 0, next = 0; i < 2 * MESSAGES; i++) {
+            assert_int_equal(messages[i].result, 0);
+            if (messages[i].to.family == family)
+                assert_memory_equal(pair.received[next++].data, messages[i].data, 4);
         }
     }
-    for (uint32_t i = 0; i < 2 * MESSAGES; i++)
-        assert_int_equal(messages[i].result, 0);
     pair_close(&pair);
 }
 
@@ -531,7 +520,6 @@ static void full_buffer_is_waited_for_only_so_long(void **state)
 static void taken_port_is_refused(void **state)
 {
     (void)state;
-    support_needs_namespace();
     struct udp *first = open_udp(false), *second;
     assert_int_not_equal(udp_port(first), 0);
     struct udp_options options = {.port = udp_port(first)};
@@ -545,7 +533,6 @@ static void taken_port_is_refused(void **state)
 static void mark_is_set_on_both_families(void **state)
 {
     (void)state;
-    support_needs_namespace();
     struct udp_options options = {.mark = 7};
     struct udp *udp;
     assert_int_equal(udp_open(&udp, &options), 0);
@@ -578,6 +565,8 @@ static void message_without_a_family_is_refused_alone(void **state)
 
 int main(void)
 {
+    if (!support_enter_namespace())
+        return 0;
     alarm(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(datagram_arrives_with_its_endpoint),
@@ -602,5 +591,5 @@ int main(void)
         cmocka_unit_test(mark_is_set_on_both_families),
         cmocka_unit_test(message_without_a_family_is_refused_alone),
     };
-    return cmocka_run_group_tests(tests, support_enter_namespace, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
