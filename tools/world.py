@@ -152,6 +152,8 @@ class World:
                 self.end(process)
             for host in self.hosts.values():
                 host.delete()
+            for node in self.nodes:  # a process that was killed leaves its socket
+                (UAPI_DIR / f"{node.ifname}.sock").unlink(missing_ok=True)
             shutil.rmtree(self.dir, ignore_errors=True)
         atexit.unregister(self.close)
         if self._old_handler is not None:
