@@ -23,7 +23,6 @@
 #define DIRECTORY "/var/run/wireguard"
 #define PATH DIRECTORY "/unit.sock"
 #define KEY_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define SETTING "set=1\nlisten_port=7\npublic_key=" KEY_A "\nallowed_ip=10.0.0.0/8\n\n"
 #define DONE "errno=0\n\n"
 #define TURNS_MAX 100000
 
@@ -33,6 +32,7 @@ struct fixture {
     struct uapi_server *server;
 };
 
+static const char setting[] = "set=1\nlisten_port=7\npublic_key=" KEY_A "\nallowed_ip=10.0.0.0/8\n\n";
 static bool able;
 
 /* A directory of our own over the one where sockets are, in a mount namespace of our own. */
@@ -157,12 +157,12 @@ static void a_request_split_anywhere_is_the_same_request(void **state)
     struct fixture *f = *state;
     if (!able)
         return;
-    for (size_t at = 1; at < strlen(SETTING); at++) {
+    for (size_t at = 1; at < strlen(setting); at++) {
         int fd = client(f);
         f->engine.port = 0;
-        say(fd, SETTING, at);
+        say(fd, setting, at);
         turn(f);
-        say(fd, SETTING + at, strlen(SETTING) - at);
+        say(fd, setting + at, strlen(setting) - at);
         expect(f, fd, DONE);
         assert_int_equal(f->engine.port, 7);
         close(fd);
@@ -176,8 +176,8 @@ static void a_request_may_come_byte_by_byte(void **state)
     if (!able)
         return;
     int fd = client(f);
-    for (size_t at = 0; at < strlen(SETTING); at++) {
-        say(fd, SETTING + at, 1);
+    for (size_t at = 0; at < strlen(setting); at++) {
+        say(fd, setting + at, 1);
         turn(f);
     }
     expect(f, fd, DONE);
