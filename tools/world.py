@@ -29,8 +29,10 @@ import tempfile
 import threading
 from pathlib import Path
 
-from running import WorldError, execute, is_up, stays, tail, version_of, wait_until, words  # noqa: F401
+from running import WorldError, execute, is_up, stays, tail, version_of, wait_until, words
 
+__all__ = ["World", "WorldError", "Host", "Node", "endpoint_text", "execute", "host_routes", "is_up", "link",
+           "private_key", "public_key", "stays", "tail", "to_hex", "version_of", "wait_until", "wg_peer"]
 ROOT = Path(__file__).resolve().parent.parent
 UAPI_DIR = Path("/var/run/wireguard")
 CLONE_NEWNET = 0x40000000
@@ -49,7 +51,7 @@ class World:
         self.hosts, self.nodes, self.processes = {}, [], []
         self._wires = itertools.count(1)
         self._old_handler = None
-        self._closed = False
+        self.closed = False
         atexit.register(self.close)
 
     def __enter__(self):
@@ -62,9 +64,7 @@ class World:
 
     def host(self, name):
         """A new namespace with a loopback interface."""
-        host = Host(self, name)
-        self.hosts[name] = host
-        return host
+        return Host(self, name)
 
     def router(self, name="router"):
         """A host that forwards IPv4 and IPv6."""
@@ -142,9 +142,9 @@ class World:
 
     def close(self):
         """End all processes, delete all namespaces and files. Safe to call twice."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         with _signals_held():
             for process in self.processes:
                 process.terminate()
@@ -166,7 +166,7 @@ def _interrupt(_number, _frame):
 @contextlib.contextmanager
 def _signals_held():
     """Let no signal cut a clean-up in half; it is delivered afterwards."""
-    signals = {signal.SIGINT, signal.SIGTERM}
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGALRM}
     old = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
@@ -196,8 +196,10 @@ class Host:
         self.ends = []
         self.gateway = None
         self._table = False
+        world.hosts[name] = self  # before it exists, so that an interruption can't lose it
         execute(f"ip netns add {self.ns}")
         self.sysctl("net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0",
+                    "net.ipv6.conf.default.keep_addr_on_down=1", "net.ipv6.conf.all.keep_addr_on_down=1",
                     "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
                     "net.ipv4.ping_group_range=0 2147483647")
         self.ip("link set lo up")
@@ -224,6 +226,8 @@ class Host:
 
     def popen(self, command, *, log=None, env=None, **options):
         """Start a process here; the World ends it. With `log`, both outputs go to that file."""
+        if self.world.closed:
+            raise WorldError(f"{self.ns} is gone")
         environment = {**os.environ, **(env or {})}
         if log is None:
             process = subprocess.Popen(self.inside(command), env=environment, **options)

@@ -71,7 +71,6 @@ struct peer {
     _Atomic uint64_t rx_bytes;
     _Atomic uint64_t tx_bytes;
     _Atomic uint32_t jitter; /* ns */
-    _Atomic bool another_keepalive;
 
     uint8_t public_key[MESSAGE_KEY_SIZE];
     uint8_t preshared_key[MESSAGE_KEY_SIZE];

@@ -86,13 +86,8 @@ static bool received(struct peer *p, bool data, uint64_t now)
     atomic_store_explicit(&p->traversal, now, memory_order_relaxed);
     if (atomic_load_explicit(&p->new_handshake_at, memory_order_relaxed) != 0)
         atomic_store(&p->new_handshake_at, 0);
-    if (!data)
+    if (!data || atomic_load_explicit(&p->keepalive_at, memory_order_relaxed) != 0)
         return false;
-    if (atomic_load_explicit(&p->keepalive_at, memory_order_relaxed) != 0) {
-        if (!atomic_load_explicit(&p->another_keepalive, memory_order_relaxed))
-            atomic_store(&p->another_keepalive, true);
-        return false;
-    }
     atomic_store(&p->keepalive_at, now + KEEPALIVE_TIMEOUT);
     return atomic_load(&p->armed) > now + KEEPALIVE_TIMEOUT;
 }

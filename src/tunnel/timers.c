@@ -54,7 +54,6 @@ void timers_stop(struct peer *p)
     p->zero_at = NOT_PENDING;
     atomic_store(&p->keepalive_at, NOT_PENDING);
     atomic_store(&p->new_handshake_at, NOT_PENDING);
-    atomic_store(&p->another_keepalive, false);
     atomic_store(&p->traversal, 0);
     atomic_store(&p->handshake_asked, 0);
     if (!p->tunnel->up)
@@ -127,13 +126,6 @@ static void retransmit(struct peer *p, struct tunnel_time now, struct tunnel_act
     initiate(p, true, now, actions);
 }
 
-static void owe_keepalive(struct peer *p, uint64_t now, struct tunnel_actions *actions)
-{
-    flush_keepalive(p, actions);
-    if (atomic_exchange(&p->another_keepalive, false))
-        atomic_store(&p->keepalive_at, now + KEEPALIVE_TIMEOUT);
-}
-
 static void persistent(struct peer *p, uint64_t now, struct tunnel_actions *actions)
 {
     uint64_t interval = p->keepalive * SECOND, last = atomic_load_explicit(&p->traversal, memory_order_relaxed);
@@ -152,7 +144,7 @@ void timers_expire(struct peer *p, struct tunnel_time now, struct tunnel_actions
     if (take_due(&p->retransmit_at, now.monotonic))
         retransmit(p, now, actions);
     if (take_due_shared(&p->keepalive_at, now.monotonic))
-        owe_keepalive(p, now.monotonic, actions);
+        flush_keepalive(p, actions);
     if (take_due_shared(&p->new_handshake_at, now.monotonic)) {
         peer_forget_local(p);
         initiate(p, false, now, actions);

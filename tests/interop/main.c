@@ -107,6 +107,12 @@ static void commit(void *context)
               stderr);
 }
 
+static void trouble(void *context, int error)
+{
+    (void)context;
+    fprintf(stderr, "wg-peer: the interface is up, but nothing can be received: %s\n", error_sentence(error));
+}
+
 /* ---- Life ---- */
 
 static int fail(const char *what, const char *name, int error)
@@ -124,6 +130,7 @@ static int open_engine(struct device *d, const struct arguments *a)
                                      .run_step = run_step,
                                      .persist = a->dark ? persist : NULL,
                                      .commit = a->dark ? commit : NULL,
+                                     .trouble = trouble,
                                      .context = d};
     int error = tun_open(&tun, a->interface, &tun_options);
     return error != 0 ? error : engine_new(&d->engine, tun, &options);

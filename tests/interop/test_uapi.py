@@ -5,7 +5,6 @@ import socket
 import pytest
 
 import world as worlds
-from pairs import reaches
 
 MANY = 130_000
 PEER = "public_key=" + "ab" * 32

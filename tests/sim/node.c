@@ -204,13 +204,14 @@ void node_notice(struct node *n, const struct tunnel_notice *notice)
 }
 
 /* The engine goes on until nothing is left over; a deadline that never leaves the past would keep it forever. */
-void node_timer(struct node *n)
+bool node_timer(struct node *n)
 {
-    for (int turn = 0; tunnel_deadline(n->tunnel) <= n->now.monotonic; turn++) {
-        if (turn == 10000)
-            abort();
+    for (int turn = 0; turn < 10000; turn++) {
+        if (tunnel_deadline(n->tunnel) > n->now.monotonic)
+            return true;
         node_event(n, TUNNEL_EVENT_TIMER);
     }
+    return false;
 }
 
 static peer_id owner_of(struct node *n, const uint8_t *packet, size_t len)
@@ -263,7 +264,8 @@ void node_datagram(struct node *n, const struct endpoint *from, const uint8_t *b
 int node_start_with_key(struct node *n, const struct node_owner *owner, uint64_t seed, bool dark,
                         const uint8_t private_key[X25519_SIZE])
 {
-    *n = (struct node){.random = seed, .owner = owner, .now = n->now, .tag = n->tag, .dark = dark};
+    *n = (struct node){
+        .random = seed, .owner = owner, .now = n->now, .context = n->context, .number = n->number, .dark = dark};
     int error = crypto_new(&n->crypto, CRYPTO_BULK_OPENSSL);
     if (error != 0)
         return error;

@@ -52,7 +52,8 @@ struct node {
     struct node_staged *staged; /* the oldest first */
     struct node_tally tally;
     const struct node_owner *owner;
-    uint32_t tag; /* the owner's */
+    void *context; /* the owner's, as the next one; both outlive a restart */
+    uint32_t number;
     bool dark;
 };
 
@@ -70,7 +71,8 @@ must_check int node_add_peer(struct node *n, const uint8_t public_key[X25519_SIZ
 /* Events. A datagram passes the same door as in the engine. */
 void node_datagram(struct node *n, const struct endpoint *from, const uint8_t *bytes, size_t len);
 void node_packet(struct node *n, const uint8_t *packet, size_t len);
-void node_timer(struct node *n);
+/* Runs all timers that are due; false if there is no end to them. */
+must_check bool node_timer(struct node *n);
 void node_event(struct node *n, enum tunnel_event_kind kind);
 void node_notice(struct node *n, const struct tunnel_notice *notice);
 void node_release_steps(struct node *n);

@@ -2,18 +2,10 @@
 
 #include <stdlib.h>
 
-static struct world *world_of(struct node *n, enum who *who)
-{
-    /* The node's private state says nothing of its world: nodes lie in it side by side, the first at its start. */
-    struct world *w = (struct world *)(void *)((char *)n - n->tag * sizeof(*n));
-    *who = (enum who)n->tag;
-    return w;
-}
-
 static void on_send(struct node *n, const struct endpoint *to, const uint8_t *bytes, size_t len)
 {
-    enum who who;
-    struct world *w = world_of(n, &who);
+    enum who who = (enum who)n->number;
+    struct world *w = n->context;
     assert_true(w->wire_count < WIRE_MAX);
     assert_true(len <= NODE_DATAGRAM_MAX);
     struct wire *wire = &w->wires[(w->wire_head + w->wire_count++) % WIRE_MAX];
@@ -28,8 +20,8 @@ static void on_send(struct node *n, const struct endpoint *to, const uint8_t *by
 
 static void on_deliver(struct node *n, peer_id from, const uint8_t *packet, size_t len)
 {
-    enum who who;
-    struct world *w = world_of(n, &who);
+    enum who who = (enum who)n->number;
+    struct world *w = n->context;
     assert_true(from != 0);
     assert_true(len <= NODE_PACKET_MAX);
     w->delivered[who]++;
@@ -38,8 +30,8 @@ static void on_deliver(struct node *n, peer_id from, const uint8_t *packet, size
 
 static void on_persist(struct node *n, const uint8_t *public_key, const uint8_t *timestamp)
 {
-    enum who who;
-    struct world *w = world_of(n, &who);
+    enum who who = (enum who)n->number;
+    struct world *w = n->context;
     assert_true(tunnel_peer_find(n->tunnel, public_key) != 0);
     memcpy(w->persisted[who], timestamp, MESSAGE_TIMESTAMP_SIZE);
     w->persists[who]++;
@@ -67,9 +59,10 @@ static int setup(void **state, bool dark)
     struct world *w = *state = calloc(1, sizeof(*w));
     assert_non_null(w);
     for (uint8_t i = 0; i < WORLD_NODES; i++) {
+        w->nodes[i].context = w;
+        w->nodes[i].number = i;
         w->nodes[i].now = (struct tunnel_time){.monotonic = 1000 * SECOND, .wall = 1700000000 * SECOND};
         assert_int_equal(node_start(&w->nodes[i], &owner, 77 + i, dark && i == BOB), 0);
-        w->nodes[i].tag = i;
         w->at[i] = endpoint_of(i + 1);
     }
     world_befriend(w, ALICE, BOB);
@@ -108,7 +101,7 @@ void world_skip(struct world *w, uint64_t ns)
 void world_timers(struct world *w)
 {
     for (int i = 0; i < WORLD_NODES; i++)
-        node_timer(&w->nodes[i]);
+        assert_true(node_timer(&w->nodes[i]));
 }
 
 static uint64_t next_deadline(const struct world *w, uint64_t end)

@@ -1,0 +1,225 @@
+#include "world.h"
+
+#include "tunnel/internal.h"
+
+static void our_own_key_is_not_a_peer(void **state)
+{
+    struct world *w = *state;
+    peer_id id = 0;
+    assert_int_equal(tunnel_peer_add(w->nodes[ALICE].tunnel, w->nodes[ALICE].public_key, &id), ERROR_INVALID);
+    assert_int_equal(id, 0);
+}
+
+static void a_peer_whose_key_becomes_ours_is_removed(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    peer_id bob = w->peer[ALICE][BOB];
+    assert_int_equal(node_set_key(&w->nodes[ALICE], w->nodes[BOB].private_key), 0);
+    assert_int_equal(tunnel_peer_find(w->nodes[ALICE].tunnel, w->nodes[BOB].public_key), 0);
+    assert_null(tunnel_peer(w->nodes[ALICE].tunnel, bob));
+    assert_int_equal(w->nodes[ALICE].tally.discards, 1);
+    world_packet(w, ALICE, BOB, 100);
+    assert_int_equal(w->wire_count, 0);
+}
+
+static void a_peer_is_there_once(void **state)
+{
+    struct world *w = *state;
+    peer_id id;
+    assert_int_equal(tunnel_peer_add(w->nodes[ALICE].tunnel, w->nodes[BOB].public_key, &id), ERROR_EXISTS);
+    assert_true(tunnel_peer_find(w->nodes[ALICE].tunnel, w->nodes[BOB].public_key) == w->peer[ALICE][BOB]);
+}
+
+static void a_new_key_ends_what_the_old_one_began(void **state)
+{
+    struct world *w = *state;
+    const uint8_t fresh[X25519_SIZE] = {5, 6, 7};
+    world_connect(w);
+    world_packet(w, BOB, ALICE, 100);
+    struct wire late = world_take_type(w, MESSAGE_TRANSPORT);
+    assert_int_equal(node_set_key(&w->nodes[ALICE], fresh), 0);
+    uint32_t before = w->delivered[ALICE];
+    world_arrive(w, &late);
+    assert_int_equal(w->delivered[ALICE], before);
+    assert_false(world_passes(w, ALICE, BOB));
+    assert_int_equal(world_counters(w, BOB).unknown_peer, 1);
+}
+
+static void without_a_key_nothing_is_said(void **state)
+{
+    struct world *w = *state;
+    struct tunnel_actions actions = {.count = 0};
+    world_connect(w);
+    world_packet(w, ALICE, BOB, 100);
+    world_drop_all(w);
+    assert_int_equal(tunnel_set_public_key(w->nodes[BOB].tunnel, NULL, &actions), 0);
+    uint32_t sent = w->sent[BOB];
+    world_run(w, 60 * SECOND);
+    world_packet(w, BOB, ALICE, 100);
+    world_run(w, 60 * SECOND);
+    assert_int_equal(w->sent[BOB], sent);
+}
+
+static void a_removed_peer_is_not_heard(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    world_packet(w, ALICE, BOB, 100);
+    struct wire late = world_take_type(w, MESSAGE_TRANSPORT);
+    node_remove_peer(&w->nodes[BOB], w->peer[BOB][ALICE]);
+    uint32_t before = w->delivered[BOB], sent = w->sent[BOB];
+    world_arrive(w, &late);
+    world_run(w, 60 * SECOND);
+    assert_int_equal(w->delivered[BOB], before);
+    assert_int_equal(w->sent[BOB], sent);
+    assert_int_equal(w->nodes[BOB].tunnel->indices.used, 0);
+    assert_int_equal(w->nodes[BOB].tunnel->peers.used, 0);
+}
+
+static void a_removed_peer_that_comes_back_is_another(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    peer_id old = w->peer[BOB][ALICE];
+    node_remove_peer(&w->nodes[BOB], old);
+    assert_int_equal(node_add_peer(&w->nodes[BOB], w->nodes[ALICE].public_key, (uint8_t[]){10, 0, 0, ALICE}, 32,
+                                   &w->peer[BOB][ALICE]),
+                     0);
+    assert_true(w->peer[BOB][ALICE] != old);
+    assert_null(tunnel_peer(w->nodes[BOB].tunnel, old));
+    world_packet(w, ALICE, BOB, 100);
+    world_run(w, 30 * SECOND);
+    assert_true(world_passes(w, ALICE, BOB));
+    assert_true(world_passes(w, BOB, ALICE));
+}
+
+static void removal_while_a_step_runs_is_safe(void **state)
+{
+    struct world *w = *state;
+    w->nodes[ALICE].hold_steps = true;
+    world_packet(w, ALICE, BOB, 100);
+    assert_int_equal(w->nodes[ALICE].held_count, 1);
+    node_remove_peer(&w->nodes[ALICE], w->peer[ALICE][BOB]);
+    w->nodes[ALICE].hold_steps = false;
+    node_release_steps(&w->nodes[ALICE]);
+    assert_int_equal(w->sent[ALICE], 0);
+    assert_null(w->nodes[ALICE].staged);
+}
+
+static void going_down_while_a_step_runs_is_safe(void **state)
+{
+    struct world *w = *state;
+    w->nodes[ALICE].hold_steps = true;
+    world_packet(w, ALICE, BOB, 100);
+    node_event(&w->nodes[ALICE], TUNNEL_EVENT_DOWN);
+    node_event(&w->nodes[ALICE], TUNNEL_EVENT_UP);
+    w->nodes[ALICE].hold_steps = false;
+    node_release_steps(&w->nodes[ALICE]);
+    assert_int_equal(w->sent[ALICE], 0);
+    world_skip(w, SECOND);
+    assert_true(world_passes(w, ALICE, BOB) || w->delivered[BOB] == 2);
+}
+
+static void endpoint_follows_the_authenticated_packet(void **state)
+{
+    struct world *w = *state;
+    struct endpoint endpoint;
+    world_connect(w);
+    struct endpoint old = w->at[ALICE];
+    w->at[ALICE].port = 4242;
+    world_packet(w, ALICE, BOB, 100);
+    struct wire moved = world_take_type(w, MESSAGE_TRANSPORT), forged = moved;
+    forged.bytes[20] ^= 1;
+    world_arrive(w, &forged);
+    assert_true(tunnel_peer_endpoint(world_peer(w, BOB, ALICE), &endpoint));
+    assert_true(endpoint_equal(&endpoint, &old));
+    world_arrive(w, &moved);
+    assert_true(tunnel_peer_endpoint(world_peer(w, BOB, ALICE), &endpoint));
+    assert_true(endpoint_equal(&endpoint, &w->at[ALICE]));
+    assert_true(world_passes(w, BOB, ALICE));
+
+    moved.from.port = 1; /* a copy, from elsewhere */
+    world_arrive(w, &moved);
+    assert_true(tunnel_peer_endpoint(world_peer(w, BOB, ALICE), &endpoint));
+    assert_true(endpoint_equal(&endpoint, &w->at[ALICE]));
+    assert_int_equal(world_counters(w, BOB).replayed, 1);
+}
+
+static void a_forgotten_local_address_is_zero(void **state)
+{
+    struct world *w = *state;
+    struct endpoint endpoint = w->at[BOB];
+    endpoint.local[0] = 10;
+    endpoint.interface = 3;
+    node_set_endpoint(&w->nodes[ALICE], w->peer[ALICE][BOB], &endpoint);
+    tunnel_peer_forget_local(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB]);
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &endpoint));
+    assert_true(endpoint_equal(&endpoint, &w->at[BOB]));
+}
+
+static void many_peers_are_found_and_listed_in_order(void **state)
+{
+    struct world *w = *state;
+    struct tunnel *t = w->nodes[CAROL].tunnel;
+    peer_id ids[500], at = 0;
+    for (uint16_t i = 0; i < 500; i++) {
+        uint8_t key[MESSAGE_KEY_SIZE] = {1};
+        put_be16(key + 9, i);
+        assert_int_equal(tunnel_peer_add(t, key, &ids[i]), 0);
+    }
+    for (uint16_t i = 0; i < 500; i++) {
+        uint8_t key[MESSAGE_KEY_SIZE] = {1};
+        put_be16(key + 9, i);
+        assert_true(tunnel_peer_find(t, key) == ids[i]);
+        at = tunnel_peer_next(t, at);
+        assert_true(at == ids[i]);
+    }
+    assert_true(tunnel_peer_next(t, at) == 0);
+    for (int i = 0; i < 500; i += 2)
+        node_remove_peer(&w->nodes[CAROL], ids[i]);
+    at = 0;
+    for (int i = 1; i < 500; i += 2) {
+        at = tunnel_peer_next(t, at);
+        assert_true(at == ids[i]);
+    }
+}
+
+static void bytes_are_counted_as_datagrams(void **state)
+{
+    struct world *w = *state;
+    struct tunnel_peer_info alice, bob;
+    world_connect(w);
+    assert_int_equal(tunnel_peer_info(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], &bob), 0);
+    assert_int_equal(tunnel_peer_info(w->nodes[BOB].tunnel, w->peer[BOB][ALICE], &alice), 0);
+    const uint64_t data = tunnel_sealed_len(100, 0);
+    assert_int_equal(bob.tx_bytes, sizeof(struct message_initiation) + data);
+    assert_int_equal(bob.rx_bytes, sizeof(struct message_response) + data);
+    assert_int_equal(alice.tx_bytes, bob.rx_bytes);
+    assert_int_equal(alice.rx_bytes, bob.tx_bytes);
+    assert_int_equal(bob.last_handshake, w->nodes[ALICE].now.wall);
+    assert_int_equal(alice.last_handshake, w->nodes[BOB].now.wall);
+    assert_true(endpoint_equal(&alice.endpoint, &w->at[ALICE]));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(our_own_key_is_not_a_peer),
+        TEST(a_peer_whose_key_becomes_ours_is_removed),
+        TEST(a_peer_is_there_once),
+        TEST(a_new_key_ends_what_the_old_one_began),
+        TEST(without_a_key_nothing_is_said),
+        TEST(a_removed_peer_is_not_heard),
+        TEST(a_removed_peer_that_comes_back_is_another),
+        TEST(removal_while_a_step_runs_is_safe),
+        TEST(going_down_while_a_step_runs_is_safe),
+        TEST(endpoint_follows_the_authenticated_packet),
+        TEST(a_forgotten_local_address_is_zero),
+        TEST(many_peers_are_found_and_listed_in_order),
+        TEST(bytes_are_counted_as_datagrams),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
