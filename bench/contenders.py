@@ -34,7 +34,7 @@ def wireguard(world, near, far, name, kind, port, subnet, options=()):
 
 
 def wg_peer(world, near, far):
-    return wireguard(world, near, far, OURS, "wg-peer", 51820, "10.9.1", ["--dark"])
+    return wireguard(world, near, far, OURS, "wg-peer", 51820, "10.9.1", ["--dark", "--state", world.dir])
 
 
 def wireguard_go(world, near, far):

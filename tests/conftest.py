@@ -1,4 +1,10 @@
-"""What all tests in network namespaces share: who may run them, deadlines, and logs of what failed."""
+"""What all tests in network namespaces share: who may run them, deadlines, and logs of what failed.
+
+    /usr/bin/python3 -m pytest tests/interop
+    /usr/bin/python3 -m pytest tests/netns
+
+The two may run at the same time: every name they give contains their pid. NIGHTJAR_WG_PEER names the wg-peer to test.
+"""
 import os
 import shutil
 import signal
@@ -48,7 +54,7 @@ def deadline(request):
     seconds = marker.args[0] if marker else 20
 
     def too_late(_number, _frame):
-        raise TimeoutError(f"not done within {seconds} s")
+        pytest.fail(f"not done within {seconds} s")
 
     old = signal.signal(signal.SIGALRM, too_late)
     signal.alarm(seconds)

@@ -8,9 +8,8 @@
         link(left, right)
         assert a.ping("10.9.0.2")
 
-Everything a World makes lives in namespaces of its own (nj<pid>-<serial>-<host>), is known to it by pid or by
-name, and is gone when the World closes: at the end of the block, on an exception, on SIGINT and on SIGTERM.
-Needs root, iproute2, util-linux, nftables, wireguard-tools. Standard library only.
+All that a World makes lives in namespaces of its own (nj<pid>-<serial>-<host>) and is gone when it closes: at the end
+of the block, on an exception, on SIGINT and on SIGTERM. Needs root, iproute2, util-linux, nftables, wireguard-tools.
 """
 import atexit
 import base64
@@ -29,8 +28,10 @@ import tempfile
 import threading
 from pathlib import Path
 
-from running import WorldError, execute, is_up, stays, tail, version_of, wait_until, words  # noqa: F401
+from running import WorldError, execute, is_up, stays, tail, version_of, wait_until, words
 
+__all__ = ["World", "WorldError", "Host", "Node", "endpoint_text", "execute", "host_routes", "is_up", "link",
+           "private_key", "public_key", "stays", "tail", "to_hex", "version_of", "wait_until", "wg_peer"]
 ROOT = Path(__file__).resolve().parent.parent
 UAPI_DIR = Path("/var/run/wireguard")
 CLONE_NEWNET = 0x40000000
@@ -49,7 +50,7 @@ class World:
         self.hosts, self.nodes, self.processes = {}, [], []
         self._wires = itertools.count(1)
         self._old_handler = None
-        self._closed = False
+        self.closed = False
         atexit.register(self.close)
 
     def __enter__(self):
@@ -62,9 +63,7 @@ class World:
 
     def host(self, name):
         """A new namespace with a loopback interface."""
-        host = Host(self, name)
-        self.hosts[name] = host
-        return host
+        return Host(self, name)
 
     def router(self, name="router"):
         """A host that forwards IPv4 and IPv6."""
@@ -142,9 +141,9 @@ class World:
 
     def close(self):
         """End all processes, delete all namespaces and files. Safe to call twice."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         with _signals_held():
             for process in self.processes:
                 process.terminate()
@@ -152,6 +151,8 @@ class World:
                 self.end(process)
             for host in self.hosts.values():
                 host.delete()
+            for node in self.nodes:  # a process that was killed leaves its socket
+                (UAPI_DIR / f"{node.ifname}.sock").unlink(missing_ok=True)
             shutil.rmtree(self.dir, ignore_errors=True)
         atexit.unregister(self.close)
         if self._old_handler is not None:
@@ -166,7 +167,7 @@ def _interrupt(_number, _frame):
 @contextlib.contextmanager
 def _signals_held():
     """Let no signal cut a clean-up in half; it is delivered afterwards."""
-    signals = {signal.SIGINT, signal.SIGTERM}
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGALRM}
     old = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
@@ -196,8 +197,10 @@ class Host:
         self.ends = []
         self.gateway = None
         self._table = False
+        world.hosts[name] = self  # before it exists, so that an interruption can't lose it
         execute(f"ip netns add {self.ns}")
         self.sysctl("net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0",
+                    "net.ipv6.conf.default.keep_addr_on_down=1", "net.ipv6.conf.all.keep_addr_on_down=1",
                     "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
                     "net.ipv4.ping_group_range=0 2147483647")
         self.ip("link set lo up")
@@ -224,6 +227,8 @@ class Host:
 
     def popen(self, command, *, log=None, env=None, **options):
         """Start a process here; the World ends it. With `log`, both outputs go to that file."""
+        if self.world.closed:
+            raise WorldError(f"{self.ns} is gone")
         environment = {**os.environ, **(env or {})}
         if log is None:
             process = subprocess.Popen(self.inside(command), env=environment, **options)
@@ -554,11 +559,14 @@ class Node:
             return False
 
     def dump(self):
-        """wg show dump: ({field: text} of the interface, {public key: {field: text}} of its peers)."""
+        """wg show dump: ({field: text} of the interface, {public key: {field: text}} of its peers, IPs sorted)."""
         first, *rest = (line.split("\t") for line in self.wg_show("dump").splitlines())
         interface = dict(zip(("private", "public", "port", "fwmark"), first, strict=True))
         fields = ("psk", "endpoint", "allowed_ips", "handshake", "rx", "tx", "keepalive")
-        return interface, {public: dict(zip(fields, values, strict=True)) for public, *values in rest}
+        peers = {public: dict(zip(fields, values, strict=True)) for public, *values in rest}
+        for peer in peers.values():
+            peer["allowed_ips"] = ",".join(sorted(peer["allowed_ips"].split(",")))
+        return interface, peers
 
     def wg_show(self, what):
         return execute(["wg", "show", self.ifname, what]).stdout

@@ -7,6 +7,7 @@
 #include "engine/internal.h"
 
 #define MTU_DEFAULT 1420
+#define LOAD_HOLD SECOND /* load is taken to last at least so long */
 
 /* ---- Carrying out ---- */
 
@@ -132,6 +133,14 @@ static void read_mail(struct engine *e)
     free(mail);
 }
 
+static bool under_load(struct engine *e, uint32_t waiting)
+{
+    uint64_t now = loop_monotonic();
+    if (waiting > MAILBOX_UNDER_LOAD)
+        e->under_load_until = now + LOAD_HOLD;
+    return now < e->under_load_until;
+}
+
 /* Serves what waits, but no more than a batch, so that timers and configuration get their turn. */
 static bool serve_handshakes(struct engine *e)
 {
@@ -142,7 +151,7 @@ static bool serve_handshakes(struct engine *e)
                                        .datagram = {.bytes = handshake.bytes,
                                                     .len = handshake.len,
                                                     .from = handshake.from,
-                                                    .under_load = waiting > MAILBOX_UNDER_LOAD}});
+                                                    .under_load = under_load(e, waiting)}});
     return waiting > 1;
 }
 
@@ -208,34 +217,48 @@ static int go_up(struct engine *e)
     return 0;
 }
 
+static int follow_link(struct engine *e)
+{
+    int error = 0;
+    if (e->up && !e->link_up)
+        go_down(e);
+    else if (!e->up && e->link_up)
+        error = go_up(e);
+    e->up = e->link_up && error == 0;
+    return error;
+}
+
 void engine_set_up(struct engine *e, bool up)
 {
-    if (up == e->up)
-        return;
-    if (!up)
-        go_down(e);
-    e->up = up && go_up(e) == 0;
+    e->link_up = up;
+    int error = follow_link(e);
+    if (error != 0 && e->options.trouble)
+        e->options.trouble(e->options.context, error);
+}
+
+/* Moves to another port; stays at the old one if that fails. */
+static int move_port(struct engine *e, uint16_t old_port)
+{
+    struct udp *old = e->udp;
+    stop_threads(e);
+    int error = open_port(e);
+    if (error == 0) {
+        udp_close(old);
+    } else {
+        e->udp = old;
+        e->port = old_port;
+    }
+    int start_error = start_threads(e);
+    return error != 0 ? error : start_error;
 }
 
 int engine_set_port(struct engine *e, uint16_t port)
 {
     uint16_t old_port = e->port;
-    if (port != 0 && port == e->port)
+    if (e->up && port != 0 && port == e->port)
         return 0;
     e->port = port;
-    if (!e->up)
-        return 0;
-    struct udp *old = e->udp;
-    stop_threads(e);
-    int error = open_port(e);
-    if (error != 0) {
-        e->udp = old;
-        e->port = old_port;
-    } else {
-        udp_close(old);
-    }
-    int start_error = start_threads(e);
-    return error != 0 ? error : start_error;
+    return e->up ? move_port(e, old_port) : follow_link(e);
 }
 
 uint16_t engine_port(const struct engine *e)

@@ -24,6 +24,9 @@ struct engine_options {
     void (*persist)(void *context, const uint8_t public_key[MESSAGE_KEY_SIZE],
                     const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE]);
     void (*commit)(void *context);
+    /* The interface is up, but the engine could not follow: no port, no threads. It tries again when the interface or
+     * the port changes. May be NULL. */
+    void (*trouble)(void *context, int error);
     void *context;
 };
 
@@ -38,7 +41,7 @@ struct tunnel_time engine_now(void);
 /* Carries out and empties. */
 void engine_carry_out(struct engine *e, struct tunnel_actions *actions);
 
-/* 0: any free port. While down it is kept for later, and ERROR_IN_USE comes when the interface goes up. */
+/* 0: any free port. While the interface is down it is kept for later. */
 must_check int engine_set_port(struct engine *e, uint16_t port);
 uint16_t engine_port(const struct engine *e);
 must_check int engine_set_mark(struct engine *e, uint32_t mark);

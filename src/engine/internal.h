@@ -39,7 +39,9 @@ struct engine {
     struct netlink *paths; /* where the UDP port is */
     uint16_t port;
     uint32_t mark;
-    bool up;
+    uint64_t under_load_until; /* monotonic */
+    bool link_up;              /* what the interface is, */
+    bool up;                   /* and what we are: with a port and running threads */
     bool gone;
     bool moved; /* the interface left the namespace of `link` */
     bool paths_changed;

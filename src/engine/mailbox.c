@@ -35,7 +35,7 @@ static bool make_room(struct mailbox *box)
 void mailbox_put(struct mailbox *box, const struct mail *mail)
 {
     pthread_mutex_lock(&box->lock);
-    bool was_empty = box->count == 0 && box->handshake_count == 0;
+    bool was_empty = box->count == 0;
     if (make_room(box))
         box->mail[box->count++] = *mail;
     pthread_mutex_unlock(&box->lock);
@@ -46,7 +46,7 @@ void mailbox_put(struct mailbox *box, const struct mail *mail)
 bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len, const struct endpoint *from)
 {
     pthread_mutex_lock(&box->lock);
-    bool was_empty = box->count == 0 && box->handshake_count == 0;
+    bool was_empty = box->handshake_count == 0;
     bool room = box->handshake_count < MAILBOX_HANDSHAKES_MAX && len <= MESSAGE_HANDSHAKE_MAX;
     if (room) {
         uint32_t at = (box->handshake_first + box->handshake_count++) % MAILBOX_HANDSHAKES_MAX;

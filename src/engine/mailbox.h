@@ -37,7 +37,7 @@ struct mail_handshake {
 
 struct mailbox {
     pthread_mutex_t lock;
-    struct loop *reader; /* woken when something comes into an empty mailbox */
+    struct loop *reader; /* woken by the first mail, and by the first handshake message: they are taken apart */
     struct mail *mail;
     uint32_t count, capacity;
     struct mail_handshake *handshakes; /* a ring */

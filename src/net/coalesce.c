@@ -262,7 +262,7 @@ static void start_group(struct coalescer *c, const struct shape *shape, uint8_t 
     uint16_t index = add_member(c, shape);
     struct group *group = &c->groups[c->group_count++];
     *group = (struct group){.first = *shape, .len = shape->len, .packets = 1, .last = index, .verdict = verdict};
-    group->open = shape->joinable && !shape->ends && verdict != CHECKSUM_WRONG;
+    group->open = shape->joinable && !shape->ends;
     if (shape->joinable && shape->protocol == PROTOCOL_TCP)
         group->next_sequence = get_be32(shape->packet + shape->transport + TCP_SEQUENCE) + payload_of(shape);
 }

@@ -94,7 +94,7 @@ static int open_family(int *out, int family, uint16_t port, const struct udp_opt
 
 static int bound_port(int fd, uint16_t *port)
 {
-    union udp_address address;
+    union udp_address address = {0};
     socklen_t len = sizeof(address);
     if (getsockname(fd, &address.any, &len) != 0)
         return ERROR_IO;

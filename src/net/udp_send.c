@@ -12,6 +12,7 @@
 
 #define WAIT_MAX UINT64_C(100000000) /* ns */
 #define MILLISECOND UINT64_C(1000000)
+#define PENDING_ERRORS_MAX 16u
 
 /* Packet info and UDP_SEGMENT. */
 struct send_control {
@@ -35,7 +36,7 @@ struct sending {
     uint32_t index;
     uint32_t offset;   /* bytes of it that are sent */
     bool single;       /* it goes datagram by datagram */
-    bool retried;      /* an error that may have been pending was met once */
+    uint32_t retries;  /* for errors that may have been pending */
     bool blame_source; /* it fails; tried now without its source address */
     uint64_t give_up;  /* when to; 0: nothing was waited for yet */
 };
@@ -180,14 +181,15 @@ static void finish_message(struct sending *s, int result)
     s->messages[s->index].result = result;
     s->index++;
     s->offset = 0;
-    s->single = s->retried = s->blame_source = false;
+    s->retries = 0;
+    s->single = s->blame_source = false;
 }
 
 static void advance(struct sending *s, const struct send_batch *batch, uint32_t parts)
 {
     for (uint32_t i = 0; i < parts; i++) {
         s->offset += (uint32_t)batch->iov[i].iov_len;
-        s->retried = false;
+        s->retries = 0;
         if (s->offset >= s->messages[s->index].len)
             finish_message(s, 0);
     }
@@ -219,11 +221,23 @@ static bool refuses_source(int number)
            number == ENODEV;
 }
 
-/* What an earlier datagram's ICMP error looks like; the kernel reports it on whichever call comes next. */
-static bool may_be_pending(int number)
+/* An earlier datagram's ICMP error comes out of whichever call is next, and is gone then: how often to try again. Some
+ * of these errors are never this datagram's own; others may well be. */
+static uint32_t retries_for(int number)
 {
-    return number == ECONNREFUSED || number == EHOSTUNREACH || number == ENETUNREACH || number == EPROTO ||
-           number == EHOSTDOWN || number == ENOPROTOOPT || number == ENONET;
+    switch (number) {
+    case ECONNREFUSED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+        return PENDING_ERRORS_MAX;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return 1;
+    default:
+        return 0;
+    }
 }
 
 static int error_of(int number)
@@ -237,8 +251,8 @@ static void handle_failure(struct sending *s, int number)
 {
     struct udp_outgoing *message = &s->messages[s->index];
     bool segmented = has_segments(message) && part_len(s, s->index, s->offset) > message->segment;
-    if (may_be_pending(number) && !s->retried) {
-        s->retried = true;
+    if (s->retries < retries_for(number)) {
+        s->retries++;
     } else if (refuses_source(number) && has_source(message)) {
         message->local_refused = true;
         s->blame_source = segmented;

@@ -96,6 +96,8 @@ static void disown(struct allowed_node *node)
     *node->back = node->next;
     if (node->next != NULL)
         node->next->back = node->back;
+    else
+        node->list->end = node->back;
     node->list->count--;
     node->list = NULL;
 }
@@ -103,12 +105,11 @@ static void disown(struct allowed_node *node)
 static void own(struct allowed_node *node, void *owner, struct allowed_list *list)
 {
     disown(node);
-    node->next = list->first;
-    node->back = &list->first;
+    node->next = NULL;
+    node->back = list->count > 0 ? list->end : &list->first;
     node->list = list;
-    if (node->next != NULL)
-        node->next->back = &node->next;
-    list->first = node;
+    *node->back = node;
+    list->end = &node->next;
     list->count++;
     atomic_store_explicit(&node->owner, owner, memory_order_release);
 }

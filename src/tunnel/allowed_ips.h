@@ -21,6 +21,7 @@ struct allowed_ips {
  * the owner; all zero is empty. */
 struct allowed_list {
     struct allowed_node *first;
+    struct allowed_node **end; /* the last one's `next`; of no meaning while empty */
     uint32_t count;
 };
 
@@ -43,8 +44,8 @@ void allowed_ips_remove_all(struct allowed_ips *table, struct reclaim *reclaim, 
 void *allowed_ips_lookup4(const struct allowed_ips *table, const uint8_t address[4]);
 void *allowed_ips_lookup6(const struct allowed_ips *table, const uint8_t address[16]);
 
-/* Calls `each` for every prefix in the list; `address` is 4 or 16 bytes, bits behind the prefix zero. Stops early and
- * returns what `each` returned if that is not 0. */
+/* Calls `each` for every prefix in the list, in the order of being given to the owner; `address` is 4 or 16 bytes, bits
+ * behind the prefix zero. Stops early and returns what `each` returned if that is not 0. */
 int allowed_ips_each(const struct allowed_list *list,
                      int (*each)(void *context, const uint8_t *address, unsigned address_len, unsigned cidr),
                      void *context);

@@ -37,6 +37,5 @@ def fleet(request, able):
     if not any(item.get_closest_marker("last") for item in request.session.items):
         yield None
         return
-    with worlds.World() as world:
-        with slow.Fleet(world, CONFIGURATIONS, make_pair) as fleet:
-            yield fleet
+    with slow.Fleet(CONFIGURATIONS, make_pair) as fleet:
+        yield fleet

@@ -107,6 +107,12 @@ static void commit(void *context)
               stderr);
 }
 
+static void trouble(void *context, int error)
+{
+    (void)context;
+    fprintf(stderr, "wg-peer: the interface is up, but nothing can be received: %s\n", error_sentence(error));
+}
+
 /* ---- Life ---- */
 
 static int fail(const char *what, const char *name, int error)
@@ -124,7 +130,11 @@ static int open_engine(struct device *d, const struct arguments *a)
                                      .run_step = run_step,
                                      .persist = a->dark ? persist : NULL,
                                      .commit = a->dark ? commit : NULL,
+                                     .trouble = trouble,
                                      .context = d};
+    /* The kernel would find a name of its own. */
+    if (*a->interface == '\0' || strchr(a->interface, '%'))
+        return ERROR_INVALID;
     int error = tun_open(&tun, a->interface, &tun_options);
     return error != 0 ? error : engine_new(&d->engine, tun, &options);
 }
@@ -137,7 +147,8 @@ static void signal_ready(void *context, int fd)
         *ended = true;
 }
 
-/* Blocked before any thread exists, so that they arrive here alone. */
+/* Blocked before any thread exists, so that they arrive here alone. In the process that is to get them: an epoll hears
+ * only of the signals of the process that added the descriptor. */
 static int watch_signals(struct loop *loop, bool *ended)
 {
     sigset_t signals;
@@ -182,12 +193,12 @@ static int serve(struct device *d, const struct arguments *a)
 {
     struct uapi_server *server;
     bool ended = false;
-    int error = watch_signals(engine_loop(d->engine), &ended);
-    if (error == 0)
-        error = uapi_server_new(&server, d, a->interface);
+    int error = uapi_server_new(&server, d, a->interface);
     if (error != 0)
         return fail("can't serve", a->interface, error);
     error = a->foreground ? 0 : daemonise();
+    if (error == 0)
+        error = watch_signals(engine_loop(d->engine), &ended);
     if (error == 0)
         error = run(d, server, &ended);
     uapi_server_free(server);

@@ -47,13 +47,13 @@ def follow_route(node, other, version):
         node.set(f"peer {other.public} endpoint {worlds.endpoint_text(other.host.v4, other.port)}")
 
 
-def make_pair(world, configuration, name="", **node_options):
+def make_pair(world, configuration):
     left, right, offloads = configuration
-    router = world.router(f"{name}r")
+    router = world.router("r")
     nodes = []
     for place, kind in ((1, left), (2, right)):
-        host = world.attach(world.host(f"{name}{'ab'[place - 1]}"), router)
+        host = world.attach(world.host("ab"[place - 1]), router)
         options = ["--no-offloads"] if kind == "wg-peer" and not offloads else []
         nodes.append(world.node(host, kind, [f"10.9.0.{place}/24", f"fd09::{place}/64"], options=options,
-                                env={"LOG_LEVEL": "verbose"}, **node_options))
+                                env={"LOG_LEVEL": "verbose"}))
     return Pair(world, router, *nodes)

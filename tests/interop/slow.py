@@ -1,9 +1,10 @@
 """Scenarios that mostly wait. Each has a pair of its own, and all run at once beside the other tests."""
 import concurrent.futures
+import threading
 import time
 
 from running import stays, wait_until
-from world import private_key
+from world import World, private_key
 
 KEEPALIVE_BYTES = 32  # a data message without data
 REKEY_AFTER_TIME, KEEPALIVE_TIMEOUT, REKEY_TIMEOUT = 120, 10, 5  # section 6.1 of the paper
@@ -84,29 +85,61 @@ def a_preshared_key_corrected_on_one_end_lets_traffic_through(pair):
     assert left.home.ping(right.v4, deadline=REKEY_TIMEOUT + 3)
 
 
-SCENARIOS = [rekeying_loses_no_packet, data_without_answer_is_acknowledged_by_one_keepalive,
-             persistent_keepalives_come_without_traffic_until_turned_off,
-             an_end_that_forgot_the_session_is_found_again, a_handshake_is_tried_again_until_it_gets_through,
-             a_preshared_key_corrected_on_one_end_lets_traffic_through]
+LANES = [[rekeying_loses_no_packet],
+         [data_without_answer_is_acknowledged_by_one_keepalive,
+          persistent_keepalives_come_without_traffic_until_turned_off,
+          an_end_that_forgot_the_session_is_found_again, a_handshake_is_tried_again_until_it_gets_through,
+          a_preshared_key_corrected_on_one_end_lets_traffic_through]]
+SCENARIOS = [scenario for lane in LANES for scenario in lane]
 
 
 class Fleet:
-    """Runs every scenario with every configuration, each in a thread."""
+    """Runs each lane of scenarios with each configuration, all at once.
 
-    def __init__(self, world, configurations, make_pair):
-        self.world = world
-        self.pool = concurrent.futures.ThreadPoolExecutor(len(SCENARIOS) * len(configurations))
-        self.runs = {}
-        for scenario in SCENARIOS:
-            for configuration in configurations:
-                pair = make_pair(world, configuration, name=f"{len(self.runs)}")
-                self.runs[scenario, configuration] = self.pool.submit(scenario, pair)
+    In lanes, because every node takes an inotify instance, and a user has 128 (fs.inotify.max_user_instances).
+    """
+
+    def __init__(self, configurations, make_pair):
+        self.make_pair = make_pair
+        self.over = False
+        self.worlds = set()
+        self.runs = {(scenario, configuration): concurrent.futures.Future()
+                     for scenario in SCENARIOS for configuration in configurations}
+        self.threads = [threading.Thread(target=self._drive, args=(lane, configuration))
+                        for lane in LANES for configuration in configurations]
 
     def outcome(self, scenario, configuration, timeout):
         self.runs[scenario, configuration].result(timeout)
 
+    def _drive(self, lane, configuration):
+        for scenario in lane:
+            if self.over:
+                return
+            try:
+                self._run(scenario, configuration)
+                self.runs[scenario, configuration].set_result(None)
+            except Exception as error:  # whatever it is, it is the outcome of this run
+                self.runs[scenario, configuration].set_exception(error)
+
+    def _run(self, scenario, configuration):
+        with World() as world:
+            self.worlds.add(world)
+            try:
+                scenario(self.make_pair(world, configuration))
+            except Exception as error:
+                raise AssertionError(f"{error}\n{world.logs()}") from error
+            finally:
+                self.worlds.discard(world)
+
     def __enter__(self):
+        for thread in self.threads:
+            thread.start()
         return self
 
     def __exit__(self, *_):
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        """Cut short what still runs."""
+        self.over = True
+        for world in list(self.worlds):
+            world.close()
+        for thread in self.threads:
+            thread.join()

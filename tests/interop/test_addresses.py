@@ -1,4 +1,6 @@
 """Underlay addresses: families, roaming, and which of its own a node answers from."""
+import ipaddress
+
 import pytest
 
 import world as worlds
@@ -14,7 +16,7 @@ def test_either_family_travels_inside_either(pair, inside, outside):
 
 def renewed(host, version):
     address = host.ends[0].addresses[0 if version == 4 else 1]
-    net = worlds.ipaddress.ip_interface(address).network
+    net = ipaddress.ip_interface(address).network
     return f"{net[77]}/{net.prefixlen}"
 
 

@@ -33,7 +33,7 @@ def test_an_end_with_a_small_mtu_takes_large_packets(linked):
 
 
 def test_the_interface_works_from_another_namespace(linked):
-    node, other = linked.left, linked.right
+    node = linked.left
     node.move_interface(linked.world.host("inner"))
     linked.expect_traffic()
     node.set_mtu(1300)

@@ -44,17 +44,16 @@ def test_packets_larger_than_the_interface_are_fragmented_inside(linked):
 def test_packets_on_the_wire_are_padded_to_16(linked):
     """Section 5.4.6 of the paper: data is padded with zeros to a multiple of 16 bytes."""
     sizes = "{ " + ", ".join(str(8 + 32 + n * PADDING) for n in range(0, 90)) + " }"
-    odd = [linked.router.counter("forward", f"udp sport {node.port} udp length != {sizes}")
-           for node in (linked.left,)]
+    even, odd = (linked.router.counter("forward", f"udp length {which} {sizes}") for which in ("==", "!="))
     for size in range(30, 62):
         assert reaches(linked.left, linked.right, size=size), f"{size} bytes"
-    assert [rule.packets for rule in odd] == [0]
+    assert (even.packets, odd.packets) == (2 * 32, 0)
 
 
 def test_echoes_in_a_row_all_come_back(linked):
     for node, other in linked.ends():
         output = node.home.run(f"ping -q -n -c 200 -i 0.002 -w 5 {other.v4}").stdout
-        assert "200 received" in output, output
+        assert " 0% packet loss" in output, output
 
 
 @pytest.mark.deadline(60)
@@ -62,14 +61,15 @@ def test_echoes_in_a_row_all_come_back(linked):
 def test_tcp_streams_pass(linked, direction):
     report = linked.world.iperf3(linked.right.home, linked.left.home, linked.right.v4,
                                  "-n", "30M", *direction.split(), timeout=50)
-    assert report["end"]["sum_received"]["bytes"] > 25e6
+    # Both ways at once, iperf3 ends when one way has sent it all.
+    assert all(report["end"][sum]["bytes"] > 2e6 for sum in report["end"] if sum.startswith("sum_received"))
 
 
 @pytest.mark.deadline(60)
 def test_tcp_streams_pass_over_ipv6(pair):
     pair.link(over=6)
     report = pair.world.iperf3(pair.right.home, pair.left.home, pair.right.v6, "-n", "30M", "-P", "4", timeout=50)
-    assert report["end"]["sum_received"]["bytes"] > 25e6
+    assert report["end"]["sum_received"]["bytes"] > 15e6, "all but what was under way at the end"
 
 
 @pytest.mark.parametrize("length", [64, 1300])

@@ -1,7 +1,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,28 +40,31 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *out)
     return errno == 0 && *end == '\0' && *out <= max;
 }
 
-static void endpoint_of(const struct sockaddr *address, struct endpoint *out)
+/* What getaddrinfo takes for an IPv4 address is more than one: "1", "0x7f.1". */
+static bool parse_host4(const char *host, struct endpoint *out)
 {
-    memset(out, 0, sizeof(*out));
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)address;
-        out->family = ENDPOINT_IPV4;
-        out->port = ntohs(in->sin_port);
-        memcpy(out->address, &in->sin_addr, 4);
-    } else {
-        const struct sockaddr_in6 *in = (const void *)address;
-        out->family = ENDPOINT_IPV6;
-        out->port = ntohs(in->sin6_port);
-        out->scope = in->sin6_scope_id;
-        memcpy(out->address, &in->sin6_addr, 16);
-    }
+    out->family = ENDPOINT_IPV4;
+    return inet_pton(AF_INET, host, out->address) == 1;
+}
+
+/* With its scope, which inet_pton does not take. */
+static bool parse_host6(const char *host, struct endpoint *out)
+{
+    struct addrinfo *found, hints = {.ai_family = AF_INET6, .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_DGRAM};
+    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+        return false;
+    const struct sockaddr_in6 *address = (const void *)found->ai_addr;
+    out->family = ENDPOINT_IPV6;
+    out->scope = address->sin6_scope_id;
+    memcpy(out->address, &address->sin6_addr, sizeof(out->address));
+    freeaddrinfo(found);
+    return true;
 }
 
 /* "1.2.3.4:51820", "[::1]:51820", "[fe80::1%eth0]:51820" */
 static bool parse_endpoint(const char *text, struct endpoint *out)
 {
     char host[UAPI_LINE_MAX];
-    struct addrinfo *found, hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_DGRAM};
     const char *colon = strrchr(text, ':');
     uint64_t port;
     if (!colon || !parse_number(colon + 1, UINT16_MAX, &port))
@@ -73,33 +75,26 @@ static bool parse_endpoint(const char *text, struct endpoint *out)
         text++;
         len -= 2;
     }
-    if (len == 0 || len >= sizeof(host))
+    if (len >= sizeof(host))
         return false;
     memcpy(host, text, len);
     host[len] = '\0';
-    if (bracketed != (strchr(host, ':') != NULL) || getaddrinfo(host, colon + 1, &hints, &found) != 0)
-        return false;
-    endpoint_of(found->ai_addr, out);
-    freeaddrinfo(found);
-    return true;
+    *out = (struct endpoint){.port = (uint16_t)port};
+    return bracketed ? parse_host6(host, out) : parse_host4(host, out);
 }
 
 static bool parse_prefix(const char *text, uint8_t address[16], unsigned *address_len, unsigned *cidr)
 {
     char host[UAPI_LINE_MAX];
     const char *slash = strchr(text, '/');
-    size_t len = slash ? (size_t)(slash - text) : strlen(text);
     uint64_t bits;
-    if (len >= sizeof(host))
+    if (!slash || (size_t)(slash - text) >= sizeof(host))
         return false;
-    memcpy(host, text, len);
-    host[len] = '\0';
+    memcpy(host, text, (size_t)(slash - text));
+    host[slash - text] = '\0';
     *address_len = strchr(host, ':') ? 16 : 4;
-    if (inet_pton(*address_len == 16 ? AF_INET6 : AF_INET, host, address) != 1)
-        return false;
-    if (!slash)
-        bits = *address_len * 8;
-    else if (!parse_number(slash + 1, *address_len * 8, &bits))
+    if (inet_pton(*address_len == 16 ? AF_INET6 : AF_INET, host, address) != 1 ||
+        !parse_number(slash + 1, *address_len * 8, &bits))
         return false;
     *cidr = (unsigned)bits;
     return true;

@@ -12,6 +12,8 @@ import select
 import socket
 import time
 
+SO_RCVBUFFORCE = 33  # the socket module has no name for it
+
 
 def options():
     parser = argparse.ArgumentParser()
@@ -24,7 +26,7 @@ def options():
 
 def bound(address, port):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 8 << 20)
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
     sock.bind((address, port))
     return sock
 
@@ -45,7 +47,8 @@ class Relay:
         datagram, sender = sock.recvfrom(65535)
         if sock is self.near:
             self.client = sender
-        out, address = (self.far, (self.asked.to, self.asked.to_port)) if sock is self.near else (self.near, self.client)
+        there, back = (self.far, (self.asked.to, self.asked.to_port)), (self.near, self.client)
+        out, address = there if sock is self.near else back
         if self.one_in(self.asked.corrupt):
             at = self.dice.randrange(len(datagram))
             datagram = datagram[:at] + bytes([datagram[at] ^ 1 << self.dice.randrange(8)]) + datagram[at + 1:]

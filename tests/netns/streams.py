@@ -1,4 +1,5 @@
 """Streams whose every byte, and rows of datagrams whose every one, is accounted for."""
+import contextlib
 import hashlib
 import os
 import socket
@@ -69,8 +70,9 @@ class Stream:
     def __exit__(self, kind, *_):
         self.stop.set()
         if kind:  # what failed has been said already; don't wait for the rest
-            self.out.close()
-            self.into.close()
+            for sock in (self.out, self.into):
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
         for thread in self.threads:
             thread.join(30)
         self.out.close()

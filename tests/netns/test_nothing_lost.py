@@ -32,8 +32,10 @@ class Pair:
         """Left knows right as a relay on the router, which does this to every datagram."""
         relay = (self.router.ends[0].v4, 4000)
         log = self.world.dir / "impair.log"
-        self.router.popen([sys.executable, IMPAIR, *relay, self.right.host.v4, self.right.port, *impairment], log=log)
-        worlds.wait_until(lambda: "ready" in log.read_text(), what="the relay is ready")
+        relaying = self.router.popen([sys.executable, IMPAIR, *relay, self.right.host.v4, self.right.port, *impairment],
+                                     log=log)
+        worlds.wait_until(lambda: log.read_text(), what="the relay is ready")
+        assert log.read_text() == "ready\n" and worlds.is_up(relaying), log.read_text()
         self.right.add_peer(self.left.public, worlds.host_routes(self.left))
         self.left.add_peer(self.right.public, worlds.host_routes(self.right), endpoint=relay)
         assert self.left.home.ping(self.right.v4)
@@ -60,7 +62,7 @@ def test_a_stream_survives_loss(plain_pair, percent, amount):
     plain_pair.link()
     with plain_pair.router.lose("forward", percent) as lost, Stream(plain_pair.left, plain_pair.right) as stream:
         stream.flows(amount, deadline=40)
-    assert lost is not None
+        assert lost.packets > 0
 
 
 @pytest.mark.parametrize("percent", [0, 1, 10])
@@ -70,6 +72,7 @@ def test_nothing_is_lost_but_what_the_network_lost(plain_pair, percent):
     with plain_pair.router.lose("forward", percent, toward_right) as lost:
         numbers = row(plain_pair.left, plain_pair.right, 2000)
         assert len(numbers) == 2000 - lost.packets
+        assert (lost.packets > 0) == (percent > 0)
     assert numbers == sorted(set(numbers)), "in order, each once"
 
 

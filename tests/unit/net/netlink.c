@@ -38,7 +38,6 @@ static void hear(void *context, const struct netlink_event *event)
 
 static void listen_to(struct heard *heard, const char *name)
 {
-    support_needs_namespace();
     memset(heard, 0, sizeof(*heard));
     uint32_t interface = name == NULL ? 0 : if_nametoindex(name);
     assert_int_equal(netlink_open(&heard->n, -1, interface), 0);
@@ -54,7 +53,6 @@ static void dispatch(struct heard *heard)
 
 static void add_pair(void)
 {
-    support_needs_namespace();
     support_run("ip link add near type veth peer name far");
 }
 
@@ -215,7 +213,6 @@ static void lost_messages_count_as_changes_and_ask_anew(void **state)
 static void other_namespace_is_watched_without_staying_in_it(void **state)
 {
     (void)state;
-    support_needs_namespace();
     int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     assert_int_equal(unshare(CLONE_NEWNET), 0);
     int away = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -242,7 +239,6 @@ static void other_namespace_is_watched_without_staying_in_it(void **state)
 static void setters_refuse_what_the_kernel_refuses(void **state)
 {
     (void)state;
-    support_needs_namespace();
     assert_int_equal(netlink_set_mtu(9999, 1400), ERROR_GONE);
     add_pair();
     assert_int_equal(netlink_set_mtu(if_nametoindex("near"), 1), ERROR_INVALID);
@@ -334,6 +330,8 @@ static void mark_chooses_the_route(void **state)
 
 int main(void)
 {
+    if (!support_enter_namespace())
+        return 0;
     alarm(60);
 #define TEST(name) cmocka_unit_test_teardown(name, remove_pair)
     const struct CMUnitTest tests[] = {
@@ -352,5 +350,5 @@ int main(void)
         TEST(path_without_a_route_does_not_hold),
         TEST(mark_chooses_the_route),
     };
-    return cmocka_run_group_tests(tests, support_enter_namespace, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
