@@ -215,99 +215,126 @@ static void set_floor(struct fuzz *f, uint32_t who)
     tunnel_peer_set_timestamp(f->nodes[who].tunnel, f->peer[who], timestamp);
 }
 
+static void deliver(struct fuzz *f, uint32_t who)
+{
+    (void)who;
+    deliver_next(f);
+}
+
+static void drop(struct fuzz *f, uint32_t who)
+{
+    (void)who;
+    drop_next(f);
+}
+
+static void delay(struct fuzz *f, uint32_t who)
+{
+    delay_next(f, who != 0);
+}
+
+static void mutate(struct fuzz *f, uint32_t who)
+{
+    mutate_next(f, who != 0);
+}
+
+static void inject_raw(struct fuzz *f, uint32_t who)
+{
+    inject(f, who, false);
+}
+
+static void inject_structured(struct fuzz *f, uint32_t who)
+{
+    inject(f, who, true);
+}
+
+static void go_on(struct fuzz *f, uint32_t who)
+{
+    (void)who;
+    pass_time(f);
+}
+
+static void expire(struct fuzz *f, uint32_t who)
+{
+    (void)who;
+    run_timers(f);
+}
+
+static void go_down(struct fuzz *f, uint32_t who)
+{
+    node_event(&f->nodes[who], TUNNEL_EVENT_DOWN);
+}
+
+static void come_up(struct fuzz *f, uint32_t who)
+{
+    node_event(&f->nodes[who], TUNNEL_EVENT_UP);
+}
+
+static void change_preshared_key(struct fuzz *f, uint32_t who)
+{
+    set_preshared_key(f, who, take(f) & 1);
+}
+
+static void set_endpoint(struct fuzz *f, uint32_t who)
+{
+    node_set_endpoint(&f->nodes[who], f->peer[who], &f->at[take(f) & 1]);
+}
+
+static void set_keepalive(struct fuzz *f, uint32_t who)
+{
+    node_set_keepalive(&f->nodes[who], f->peer[who], take(f));
+}
+
+static void set_key_again(struct fuzz *f, uint32_t who)
+{
+    must(node_set_key(&f->nodes[who], f->nodes[who].private_key) == 0);
+}
+
+static void change_load(struct fuzz *f, uint32_t who)
+{
+    f->nodes[who].under_load = !f->nodes[who].under_load;
+}
+
+static void hold_steps(struct fuzz *f, uint32_t who)
+{
+    f->nodes[who].hold_steps = true;
+}
+
+static void release_steps(struct fuzz *f, uint32_t who)
+{
+    f->nodes[who].hold_steps = false;
+    node_release_steps(&f->nodes[who]);
+}
+
+static void set_clock(struct fuzz *f, uint32_t who)
+{
+    f->nodes[who].now.wall = (uint64_t)take(f) << 54;
+}
+
+static void forget_local(struct fuzz *f, uint32_t who)
+{
+    tunnel_peer_forget_local(f->nodes[who].tunnel, f->peer[who]);
+}
+
+static void move(struct fuzz *f, uint32_t who)
+{
+    f->at[who].port ^= 1;
+}
+
+/* By the low bits of an operation's byte; its highest says who. The usual ones stand more than once. */
+static void (*const operations[32])(struct fuzz *f, uint32_t who) = {
+    go_on,         expire,        send_packet,   send_packet,  deliver,
+    deliver,       deliver,       deliver,       drop,         delay,
+    delay,         mutate,        mutate,        inject_raw,   inject_structured,
+    go_down,       come_up,       remove_peer,   add_peer,     change_preshared_key,
+    set_endpoint,  set_keepalive, set_key_again, change_load,  hold_steps,
+    release_steps, send_notice,   set_clock,     forget_local, set_floor,
+    move,          go_on,
+};
+
 static void operate(struct fuzz *f)
 {
     uint8_t operation = take(f);
-    uint32_t who = operation >> 7;
-    struct node *n = &f->nodes[who];
-    switch (operation % 32) {
-    case 0:
-        pass_time(f);
-        break;
-    case 1:
-        run_timers(f);
-        break;
-    case 2:
-    case 3:
-        send_packet(f, who);
-        break;
-    case 4:
-    case 5:
-    case 6:
-    case 7:
-        deliver_next(f);
-        break;
-    case 8:
-        drop_next(f);
-        break;
-    case 9:
-        delay_next(f, false);
-        break;
-    case 10:
-        delay_next(f, true);
-        break;
-    case 11:
-        mutate_next(f, false);
-        break;
-    case 12:
-        mutate_next(f, true);
-        break;
-    case 13:
-        inject(f, who, false);
-        break;
-    case 14:
-        inject(f, who, true);
-        break;
-    case 15:
-        node_event(n, TUNNEL_EVENT_DOWN);
-        break;
-    case 16:
-        node_event(n, TUNNEL_EVENT_UP);
-        break;
-    case 17:
-        remove_peer(f, who);
-        break;
-    case 18:
-        add_peer(f, who);
-        break;
-    case 19:
-        set_preshared_key(f, who, take(f) & 1);
-        break;
-    case 20:
-        node_set_endpoint(n, f->peer[who], &f->at[take(f) & 1]);
-        break;
-    case 21:
-        node_set_keepalive(n, f->peer[who], take(f));
-        break;
-    case 22:
-        must(node_set_key(n, n->private_key) == 0);
-        break;
-    case 23:
-        n->under_load = !n->under_load;
-        break;
-    case 24:
-        n->hold_steps = true;
-        break;
-    case 25:
-        n->hold_steps = false;
-        node_release_steps(n);
-        break;
-    case 26:
-        send_notice(f, who);
-        break;
-    case 27:
-        n->now.wall = (uint64_t)take(f) << 56 >> 2;
-        break;
-    case 28:
-        tunnel_peer_forget_local(n->tunnel, f->peer[who]);
-        break;
-    case 29:
-        set_floor(f, who);
-        break;
-    default:
-        f->at[who].port ^= 1;
-        break;
-    }
+    operations[operation % 32](f, operation >> 7);
 }
 
 /* ---- And then ---- */
