@@ -52,8 +52,7 @@ static void make_current(struct peer *p, struct session *s)
 
 /* Initiations that cross make two sessions. Left alone, each side would send with its own and both would renew, which
  * ends sessions that the other still sends with. So whoever has the greater public key sends with the other's session
- * once it is seen in use. Nobody begins a handshake within REKEY_TIMEOUT of having answered one: two so close crossed.
- */
+ * once it is in use. Nobody begins a handshake within REKEY_TIMEOUT of having answered one: two so close crossed. */
 static bool yields(const struct peer *p, const struct session *theirs, const struct session *ours)
 {
     const struct identity *own = atomic_load(&p->tunnel->identity);
