@@ -120,7 +120,7 @@ void sim_network_free(struct sim *s);
 
 /* traffic.c: inner packets, and what may become of them. */
 void sim_packet_send(struct sim *s, const struct sim_pair *pair, bool from_a);
-void sim_packet_arrived(struct sim *s, struct node *n, peer_id from, const uint8_t *packet, size_t len);
+void sim_packet_arrived(struct sim *s, struct node *n, peer_id from, const uint8_t *bytes, size_t len);
 
 /* trouble.c: what goes wrong, and how it is put right. */
 must_check int sim_start(struct sim *s);

@@ -28,7 +28,7 @@ static int teardown(void **state)
 
 static struct keys public_keys(struct crypto *c)
 {
-    struct keys k;
+    struct keys k = {.initiator = {0}};
     assert_int_equal(crypto_x25519_public(c, k.initiator, vector_initiator), 0);
     assert_int_equal(crypto_x25519_public(c, k.responder, vector_responder), 0);
     assert_int_equal(crypto_x25519_public(c, k.of_initiator, vector_ephemeral_of_initiator), 0);

@@ -58,12 +58,12 @@ static int setup(void **state, bool dark)
 {
     struct world *w = *state = calloc(1, sizeof(*w));
     assert_non_null(w);
-    for (uint8_t i = 0; i < WORLD_NODES; i++) {
+    for (uint32_t i = 0; i < WORLD_NODES; i++) {
         w->nodes[i].context = w;
         w->nodes[i].number = i;
         w->nodes[i].now = (struct tunnel_time){.monotonic = 1000 * SECOND, .wall = 1700000000 * SECOND};
         assert_int_equal(node_start(&w->nodes[i], &owner, 77 + i, dark && i == BOB), 0);
-        w->at[i] = endpoint_of(i + 1);
+        w->at[i] = endpoint_of((uint8_t)(i + 1));
     }
     world_befriend(w, ALICE, BOB);
     return 0;
@@ -114,7 +114,7 @@ static uint64_t next_deadline(const struct world *w, uint64_t end)
     return at;
 }
 
-static void run(struct world *w, uint64_t ns, void (*handle_wires)(struct world *w))
+static void run(struct world *w, uint64_t ns, void (*handle_wires)(struct world *))
 {
     uint64_t end = w->nodes[ALICE].now.monotonic + ns;
     handle_wires(w);
@@ -156,7 +156,7 @@ void world_put_back(struct world *w, const struct wire *wire)
 
 struct wire world_take_type(struct world *w, enum message_type type)
 {
-    struct wire wire;
+    struct wire wire = {.len = 0};
     assert_true(world_take(w, &wire));
     assert_int_equal(message_classify(wire.bytes, wire.len), type);
     return wire;
