@@ -50,12 +50,27 @@ static void make_current(struct peer *p, struct session *s)
     atomic_store_explicit(&p->sending, s, memory_order_release);
 }
 
+/* Initiations that cross make two sessions. Left alone, each side would send with its own and both would renew, which
+ * ends sessions that the other still sends with. So whoever has the greater public key sends with the other's session
+ * once it is seen in use. Nobody begins a handshake within REKEY_TIMEOUT of having answered one: two so close crossed. */
+static bool yields(const struct peer *p, const struct session *theirs, const struct session *ours)
+{
+    const struct identity *own = atomic_load(&p->tunnel->identity);
+    uint64_t apart = theirs->born > ours->born ? theirs->born - ours->born : ours->born - theirs->born;
+    return !theirs->initiator && ours->initiator && apart < REKEY_TIMEOUT && own &&
+           memcmp(own->public_key, p->public_key, X25519_SIZE) > 0;
+}
+
 void session_begin_as_initiator(struct session *s, struct handshake *h)
 {
     struct peer *p = s->indexed.peer;
     s->indexed.index = h->indexed.index;
     index_table_replace(&p->tunnel->indices, s->indexed.index, s);
     end(&p->session_previous);
+    if (!p->session_next && p->session_current && yields(p, p->session_current, s)) {
+        p->session_previous = s;
+        return;
+    }
     if (p->session_next) {
         /* The peer may be about to use the one that it began: keep that rather than what is older. */
         p->session_previous = p->session_next;
@@ -77,12 +92,22 @@ void session_begin_as_responder(struct session *s)
     p->session_next = s;
 }
 
+/* The peer used the one that it began, after we completed ours. */
+static void confirm_superseded(struct peer *p)
+{
+    struct session *theirs = p->session_previous, *ours = p->session_current;
+    atomic_store_explicit(&theirs->confirmed, true, memory_order_relaxed);
+    if (p->session_next || !ours || !yields(p, theirs, ours))
+        return;
+    p->session_previous = ours;
+    make_current(p, theirs);
+}
+
 bool session_confirm(struct peer *p, uint32_t local_index)
 {
-    struct session *s = p->session_next, *previous = p->session_previous;
-    /* Superseded by one that we began before it was used: it only serves what still comes in. */
-    if (previous && previous->indexed.index == local_index)
-        atomic_store_explicit(&previous->confirmed, true, memory_order_relaxed);
+    struct session *s = p->session_next;
+    if (p->session_previous && p->session_previous->indexed.index == local_index)
+        confirm_superseded(p);
     if (!s || s->indexed.index != local_index)
         return false;
     end(&p->session_previous);
