@@ -16,6 +16,7 @@
 struct watch {
     loop_ready *ready; /* NULL: nobody watches this descriptor */
     void *context;
+    uint32_t events;     /* of epoll */
     uint32_t generation; /* tells an event of an earlier watch of the same number from one of this */
 };
 
@@ -130,17 +131,31 @@ int loop_add(struct loop *loop, int fd, loop_ready *ready, void *context)
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd};
     if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
         return errno == EEXIST ? ERROR_EXISTS : ERROR_IO;
-    *watch = (struct watch){.ready = ready, .context = context, .generation = generation};
+    *watch = (struct watch){.ready = ready, .context = context, .events = EPOLLIN, .generation = generation};
+    return 0;
+}
+
+static int set_events(struct loop *loop, int fd, uint32_t wanted, bool on)
+{
+    if (fd < 0 || (size_t)fd >= loop->count || loop->watches[fd].ready == NULL)
+        return ERROR_NOT_FOUND;
+    struct watch *watch = &loop->watches[fd];
+    uint32_t events = on ? watch->events | wanted : watch->events & ~wanted;
+    struct epoll_event event = {.events = events, .data.u64 = (uint64_t)watch->generation << 32 | (uint32_t)fd};
+    if (events != watch->events && epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) != 0)
+        return ERROR_IO;
+    watch->events = events;
     return 0;
 }
 
 int loop_want_write(struct loop *loop, int fd, bool want)
 {
-    if (fd < 0 || (size_t)fd >= loop->count || loop->watches[fd].ready == NULL)
-        return ERROR_NOT_FOUND;
-    struct epoll_event event = {.events = EPOLLIN | (want ? EPOLLOUT : 0),
-                                .data.u64 = (uint64_t)loop->watches[fd].generation << 32 | (uint32_t)fd};
-    return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : ERROR_IO;
+    return set_events(loop, fd, EPOLLOUT, want);
+}
+
+int loop_want_read(struct loop *loop, int fd, bool want)
+{
+    return set_events(loop, fd, EPOLLIN, want);
 }
 
 void loop_remove(struct loop *loop, int fd)

@@ -18,6 +18,8 @@ void loop_free(struct loop *loop); /* closes none of the added descriptors */
 must_check int loop_add(struct loop *loop, int fd, loop_ready *ready, void *context);
 /* Whether `ready` is called for an added descriptor also while it is writable. */
 must_check int loop_want_write(struct loop *loop, int fd, bool want);
+/* Whether it is called while it is readable, as it is at first. Errors are told in any case. */
+must_check int loop_want_read(struct loop *loop, int fd, bool want);
 void loop_remove(struct loop *loop, int fd);
 
 /* Waits until a descriptor is ready, `deadline` (as loop_monotonic counts; UINT64_MAX: none) has come, or loop_wake was

@@ -132,6 +132,9 @@ static int open_engine(struct device *d, const struct arguments *a)
                                      .commit = a->dark ? commit : NULL,
                                      .trouble = trouble,
                                      .context = d};
+    /* The kernel would find a name of its own. */
+    if (*a->interface == '\0' || strchr(a->interface, '%'))
+        return ERROR_INVALID;
     int error = tun_open(&tun, a->interface, &tun_options);
     return error != 0 ? error : engine_new(&d->engine, tun, &options);
 }

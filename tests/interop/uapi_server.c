@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -10,6 +11,7 @@
 #include "uapi.h"
 
 #define DIRECTORY "/var/run/wireguard"
+#define READS_MAX 64 /* a turn of the loop */
 
 struct connection {
     struct uapi_server *server;
@@ -19,7 +21,9 @@ struct connection {
     struct uapi_text reply;
     size_t sent;
     size_t line_len;
+    size_t input_at, input_len;
     char line[UAPI_LINE_MAX];
+    char input[16384];
 };
 
 struct uapi_server {
@@ -27,9 +31,16 @@ struct uapi_server {
     struct connection *connections;
     int fd;
     int watch; /* inotify on the socket */
+    int spare; /* given up to turn a client away when there is no other descriptor */
     bool bound, removed;
     struct sockaddr_un address;
 };
+
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
 
 /* ---- One connection ---- */
 
@@ -46,72 +57,99 @@ static void close_connection(struct connection *c)
     free(c);
 }
 
-/* Returns false when the connection is beyond use. What does not fit waits until the socket is writable. */
-static bool send_reply(struct connection *c)
+/* Returns 0 when all is sent, ERROR_AGAIN when some waits until the socket is writable. */
+static int send_reply(struct connection *c)
 {
     while (c->sent < c->reply.len) {
         ssize_t sent = send(c->fd, c->reply.bytes + c->sent, c->reply.len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno == EAGAIN)
-            return loop_want_write(engine_loop(c->server->device->engine), c->fd, true) == 0;
         if (sent < 0 && errno != EINTR)
-            return false;
+            return errno == EAGAIN ? ERROR_AGAIN : ERROR_IO;
         c->sent += sent > 0 ? (size_t)sent : 0;
     }
     if (c->reply.failed)
-        return false;
+        return ERROR_MEMORY;
     uapi_text_free(&c->reply);
     c->sent = 0;
-    return loop_want_write(engine_loop(c->server->device->engine), c->fd, false) == 0;
+    return 0;
 }
 
-static bool take_bytes(struct connection *c, const char *bytes, size_t len)
+/* Takes input up to the end of a request, or all that there is. */
+static int take_input(struct connection *c)
 {
-    for (size_t i = 0; i < len; i++) {
-        if (bytes[i] != '\n') {
-            if (bytes[i] == '\0' || c->line_len == sizeof(c->line) - 1)
-                return false;
-            c->line[c->line_len++] = bytes[i];
-            continue;
+    while (c->input_at < c->input_len && c->reply.len == 0 && !c->reply.failed) {
+        char byte = c->input[c->input_at++];
+        if (byte == '\n') {
+            c->line[c->line_len] = '\0';
+            c->line_len = 0;
+            uapi_line(&c->request, c->server->device, c->line, &c->reply);
+        } else if (byte != '\0' && c->line_len < sizeof(c->line) - 1) {
+            c->line[c->line_len++] = byte;
+        } else {
+            return ERROR_MALFORMED;
         }
-        c->line[c->line_len] = '\0';
-        uapi_line(&c->request, c->server->device, c->line, &c->reply);
-        c->line_len = 0;
     }
-    return true;
+    return 0;
 }
 
-/* Reads until nothing waits, so that a long request is not spread over turns of the loop more than it must be. */
-static bool read_request(struct connection *c)
+static int read_input(struct connection *c)
 {
-    char bytes[16384];
-    for (;;) {
-        ssize_t len = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-        if (len < 0)
-            return errno == EAGAIN || errno == EINTR;
-        bool good = len > 0 && take_bytes(c, bytes, (size_t)len);
-        wipe(bytes, (size_t)len);
-        if (!good)
-            return false;
+    ssize_t len = recv(c->fd, c->input, sizeof(c->input), MSG_DONTWAIT);
+    if (len <= 0)
+        return len < 0 && (errno == EAGAIN || errno == EINTR) ? ERROR_AGAIN : ERROR_GONE;
+    c->input_at = 0;
+    c->input_len = (size_t)len;
+    return 0;
+}
+
+/* One request after the other, each only once the reply to the one before it is sent: who does not read must wait. A
+ * long request is not spread over more turns of the loop than it must be, but may not keep the loop from the rest. */
+static int serve(struct connection *c)
+{
+    for (int reads = 0;;) {
+        int error = send_reply(c);
+        if (error == 0 && c->input_at == c->input_len)
+            error = reads++ < READS_MAX ? read_input(c) : ERROR_AGAIN;
+        if (error == 0)
+            error = take_input(c);
+        if (error != 0)
+            return error;
     }
 }
 
 static void connection_ready(void *context, int fd)
 {
     struct connection *c = context;
-    (void)fd;
-    bool good = read_request(c);
-    if (!send_reply(c) || !good)
+    struct loop *loop = engine_loop(c->server->device->engine);
+    int error = serve(c);
+    bool waits = c->reply.len > 0;
+    if (error != ERROR_AGAIN || loop_want_write(loop, fd, waits) != 0 || loop_want_read(loop, fd, !waits) != 0)
         close_connection(c);
 }
 
 /* ---- The server ---- */
 
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* A client that is left waiting would make the loop go round and round. */
+static void turn_away(struct uapi_server *server)
+{
+    close_if_open(server->spare);
+    close_if_open(accept4(server->fd, NULL, NULL, SOCK_CLOEXEC));
+    server->spare = open_spare();
+}
+
 static void server_ready(void *context, int fd)
 {
     struct uapi_server *server = context;
     int connected = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (connected < 0)
+    if (connected < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            turn_away(server);
         return;
+    }
     struct connection *c = calloc(1, sizeof(*c));
     if (!c || loop_add(engine_loop(server->device->engine), connected, connection_ready, c) != 0) {
         free(c);
@@ -180,6 +218,7 @@ int uapi_server_new(struct uapi_server **out, struct device *device, const char 
         return ERROR_MEMORY;
     server->device = device;
     server->fd = server->watch = -1;
+    server->spare = open_spare();
     server->address.sun_family = AF_UNIX;
     snprintf(server->address.sun_path, sizeof(server->address.sun_path), DIRECTORY "/%s.sock", name);
     int error = listen_at(server);
@@ -202,10 +241,9 @@ void uapi_server_free(struct uapi_server *server)
         close_connection(server->connections);
     if (server->bound && !server->removed)
         unlink(server->address.sun_path);
-    if (server->fd >= 0)
-        close(server->fd);
-    if (server->watch >= 0)
-        close(server->watch);
+    close_if_open(server->fd);
+    close_if_open(server->watch);
+    close_if_open(server->spare);
     free(server);
 }
 

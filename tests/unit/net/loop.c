@@ -132,6 +132,30 @@ static void callback_may_add_a_descriptor_with_a_high_number(void **state)
     close(high);
 }
 
+static void only_what_is_wanted_of_a_descriptor_is_told(void **state)
+{
+    (void)state;
+    struct loop *loop = new_loop();
+    struct seen seen = nothing_seen(loop);
+    int fd = eventfd(1, 0); /* readable and writable */
+    assert_int_equal(loop_want_read(loop, fd, false), ERROR_NOT_FOUND);
+    assert_int_equal(loop_add(loop, fd, note, &seen), 0);
+    assert_int_equal(loop_want_read(loop, fd, false), 0);
+    assert_int_equal(loop_once(loop, SOON), 0);
+    assert_int_equal(seen.calls, 0);
+    assert_int_equal(loop_want_write(loop, fd, true), 0);
+    assert_int_equal(loop_once(loop, UINT64_MAX), 0);
+    assert_int_equal(seen.calls, 1);
+    assert_int_equal(loop_want_write(loop, fd, false), 0);
+    assert_int_equal(loop_once(loop, SOON), 0);
+    assert_int_equal(seen.calls, 1);
+    assert_int_equal(loop_want_read(loop, fd, true), 0);
+    assert_int_equal(loop_once(loop, UINT64_MAX), 0);
+    assert_int_equal(seen.calls, 2);
+    loop_free(loop);
+    close(fd);
+}
+
 static void wait_ends_at_the_deadline_and_not_before(void **state)
 {
     (void)state;
@@ -218,6 +242,7 @@ int main(void)
         cmocka_unit_test(descriptor_removed_by_another_callback_is_not_called),
         cmocka_unit_test(event_of_a_removed_watch_does_not_reach_its_successor),
         cmocka_unit_test(callback_may_add_a_descriptor_with_a_high_number),
+        cmocka_unit_test(only_what_is_wanted_of_a_descriptor_is_told),
         cmocka_unit_test(wait_ends_at_the_deadline_and_not_before),
         cmocka_unit_test(deadline_in_the_past_does_not_wait),
         cmocka_unit_test(later_deadline_replaces_the_earlier_one),
