@@ -10,7 +10,7 @@ struct session *session_new(struct peer *p, bool initiator, uint32_t remote_inde
     s->indexed.kind = INDEXED_SESSION;
     s->indexed.peer = p;
     s->initiator = initiator;
-    s->confirmed = initiator;
+    s->confirmed = s->used = initiator;
     s->remote_index = remote_index;
     s->born = now;
     return s;
@@ -32,6 +32,12 @@ void session_retire(struct session *s)
     struct tunnel *t = s->indexed.peer->tunnel;
     index_table_release(&t->indices, s->indexed.index);
     reclaim_retire(&t->reclaim, &s->indexed.retired, release_session);
+}
+
+static void set_next(struct peer *p, struct session *s)
+{
+    p->session_next = s;
+    atomic_store_explicit(&p->waiting, s, memory_order_release);
 }
 
 static void end(struct session **place)
@@ -74,7 +80,7 @@ void session_begin_as_initiator(struct session *s, struct handshake *h)
     if (p->session_next) {
         /* The peer may be about to use the one that it began: keep that rather than what is older. */
         p->session_previous = p->session_next;
-        p->session_next = NULL;
+        set_next(p, NULL);
         struct session *replaced = p->session_current;
         make_current(p, s);
         end(&replaced);
@@ -87,9 +93,10 @@ void session_begin_as_initiator(struct session *s, struct handshake *h)
 void session_begin_as_responder(struct session *s)
 {
     struct peer *p = s->indexed.peer;
-    end(&p->session_next);
+    struct session *superseded = p->session_next;
+    set_next(p, s);
+    end(&superseded);
     end(&p->session_previous);
-    p->session_next = s;
 }
 
 /* The peer used the one that it began, after we completed ours. */
@@ -112,16 +119,18 @@ bool session_confirm(struct peer *p, uint32_t local_index)
         return false;
     end(&p->session_previous);
     p->session_previous = p->session_current;
-    p->session_next = NULL;
     atomic_store_explicit(&s->confirmed, true, memory_order_relaxed);
     make_current(p, s);
+    set_next(p, NULL);
     return true;
 }
 
 void session_end_all(struct peer *p)
 {
+    struct session *next = p->session_next;
     atomic_store_explicit(&p->sending, NULL, memory_order_release);
+    set_next(p, NULL);
     end(&p->session_previous);
     end(&p->session_current);
-    end(&p->session_next);
+    end(&next);
 }
