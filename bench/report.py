@@ -93,5 +93,6 @@ def verdict_lines(results):
     return [f"{sentence}: {'met' if met else 'MISSED'}" for sentence, met in targets(results)]
 
 
-def methods():
-    return [f"- {row.title}: {row.method}." for row in ROWS]
+def methods(results):
+    measured = {quantity for _, quantity in results}
+    return [f"- {row.title}: {row.method}." for row in ROWS if row.quantity in measured]

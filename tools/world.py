@@ -8,9 +8,8 @@
         link(left, right)
         assert a.ping("10.9.0.2")
 
-Everything a World makes lives in namespaces of its own (nj<pid>-<serial>-<host>), is known to it by pid or by
-name, and is gone when the World closes: at the end of the block, on an exception, on SIGINT and on SIGTERM.
-Needs root, iproute2, util-linux, nftables, wireguard-tools. Standard library only.
+All that a World makes lives in namespaces of its own (nj<pid>-<serial>-<host>) and is gone when it closes: at the end
+of the block, on an exception, on SIGINT and on SIGTERM. Needs root, iproute2, util-linux, nftables, wireguard-tools.
 """
 import atexit
 import base64
@@ -152,6 +151,8 @@ class World:
                 self.end(process)
             for host in self.hosts.values():
                 host.delete()
+            for node in self.nodes:  # a process that was killed leaves its socket
+                (UAPI_DIR / f"{node.ifname}.sock").unlink(missing_ok=True)
             shutil.rmtree(self.dir, ignore_errors=True)
         atexit.unregister(self.close)
         if self._old_handler is not None:
@@ -558,11 +559,14 @@ class Node:
             return False
 
     def dump(self):
-        """wg show dump: ({field: text} of the interface, {public key: {field: text}} of its peers)."""
+        """wg show dump: ({field: text} of the interface, {public key: {field: text}} of its peers, IPs sorted)."""
         first, *rest = (line.split("\t") for line in self.wg_show("dump").splitlines())
         interface = dict(zip(("private", "public", "port", "fwmark"), first, strict=True))
         fields = ("psk", "endpoint", "allowed_ips", "handshake", "rx", "tx", "keepalive")
-        return interface, {public: dict(zip(fields, values, strict=True)) for public, *values in rest}
+        peers = {public: dict(zip(fields, values, strict=True)) for public, *values in rest}
+        for peer in peers.values():
+            peer["allowed_ips"] = ",".join(sorted(peer["allowed_ips"].split(",")))
+        return interface, peers
 
     def wg_show(self, what):
         return execute(["wg", "show", self.ifname, what]).stdout

@@ -31,8 +31,7 @@ struct tunnel_time engine_now(void)
 static void commit(struct engine *e)
 {
     if (e->to_commit && e->options.commit)
-        e->options.commit(e->options.context);
-    e->to_commit = false;
+        e->to_commit = e->options.commit(e->options.context) != 0;
 }
 
 /* Replies wait for the timestamps that they answer to be durable: one commit for all that came in together. */

@@ -19,11 +19,11 @@ struct engine_options {
     bool no_offloads; /* neither UDP GSO nor GRO; the TUN was opened as it should be */
     /* Whoever holds the static private key: runs a step before returning (static_step_run). */
     void (*run_step)(void *context, struct static_step *step);
-    /* Timestamps to keep: `persist` notes one, `commit` makes all that were noted durable; the replies wait for it. A
-     * failure is the holder's to report: handshakes go on. Either may be NULL when not dark. */
+    /* Timestamps to keep: `persist` notes one, `commit` makes all that were noted durable; the replies wait for it. If
+     * it fails, handshakes go on, and it is called again with the next. Either may be NULL when not dark. */
     void (*persist)(void *context, const uint8_t public_key[MESSAGE_KEY_SIZE],
                     const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE]);
-    void (*commit)(void *context);
+    int (*commit)(void *context);
     /* The interface is up, but the engine could not follow: no port, no threads. It tries again when the interface or
      * the port changes. May be NULL. */
     void (*trouble)(void *context, int error);
@@ -56,6 +56,7 @@ must_check int engine_run_once(struct engine *e);
 struct engine_counters {
     uint64_t tun_dropped;       /* packets that the TUN would not take */
     uint64_t staged_dropped;    /* packets that waited for a session in vain, or found too many before them */
+    uint64_t no_endpoint;       /* packets for a peer that nobody said where to find */
     uint64_t send_failed;       /* datagrams that the kernel would not send */
     uint64_t malformed;         /* super-packets from the TUN that contradict themselves */
     uint64_t strange;           /* datagrams that are no message of the protocol */

@@ -13,6 +13,7 @@
 #define ENGINE_COUNTERS(X) \
     X(tun_dropped)         \
     X(staged_dropped)      \
+    X(no_endpoint)         \
     X(send_failed)         \
     X(malformed)           \
     X(strange)             \

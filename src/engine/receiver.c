@@ -101,10 +101,13 @@ static void open_messages(struct receiver *r)
     r->opening_count = 0;
 }
 
+/* The little that can be checked here keeps what can't come to anything out of the queue. */
 static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from,
                            enum message_type type)
 {
-    if (type != MESSAGE_COOKIE_REPLY && !tunnel_mac1_holds(r->engine->tunnel, r->crypto, bytes, len))
+    struct tunnel *t = r->engine->tunnel;
+    if ((type != MESSAGE_INITIATION && !tunnel_awaits(t, bytes, len)) ||
+        (type != MESSAGE_COOKIE_REPLY && !tunnel_mac1_holds(t, r->crypto, bytes, len)))
         return;
     if (!mailbox_put_handshake(&r->engine->inbox, bytes, len, from))
         engine_count(&r->engine->counters.handshake_dropped, 1);
@@ -166,8 +169,9 @@ static void *run(void *context)
     while (!atomic_load(&r->stop)) {
         if (!r->ready[0] && !r->ready[1] && loop_once(r->loop, UINT64_MAX) != 0)
             break;
-        r->ready[0] = r->ready[0] && run_batch(r, ENDPOINT_IPV4);
-        r->ready[1] = r->ready[1] && run_batch(r, ENDPOINT_IPV6);
+        bool more = r->ready[0] && run_batch(r, ENDPOINT_IPV4);
+        more |= r->ready[1] && run_batch(r, ENDPOINT_IPV6);
+        r->ready[0] = r->ready[1] = more; /* neither family waits for the other to fall silent */
     }
     return NULL;
 }

@@ -39,6 +39,7 @@ struct sender {
     uint32_t mtu;
     uint32_t message_count;
     uint8_t *in;
+    uint8_t *spare; /* a packet on its way to being staged */
     uint8_t *out;
     struct udp_outgoing messages[OUT_MESSAGES];
     peer_id peers[OUT_MESSAGES];
@@ -53,15 +54,17 @@ static void tell_control(struct sender *s, const struct tunnel_notice *notice)
     mailbox_put(&s->engine->inbox, &(struct mail){.kind = MAIL_NOTICE, .notice = *notice});
 }
 
+static void stage(struct sender *s, const struct peer *peer, const uint8_t *packet, uint32_t len)
+{
+    engine_count(&s->engine->counters.staged_dropped, staging_put(&s->staging, tunnel_peer_id(peer), packet, len));
+}
+
 static void stage_group(struct sender *s)
 {
     const struct group *g = &s->group;
-    peer_id id = tunnel_peer_id(g->peer);
     for (uint32_t i = 0; i < g->count; i++)
         if (g->packets[i].len != 0)
-            engine_count(
-                &s->engine->counters.staged_dropped,
-                staging_put(&s->staging, id, g->packets[i].at + sizeof(struct message_transport), g->packets[i].len));
+            stage(s, g->peer, g->packets[i].at + sizeof(struct message_transport), g->packets[i].len);
 }
 
 static void take_back_group(struct sender *s)
@@ -165,12 +168,26 @@ static void place_staged(struct sender *s, struct peer *peer, const struct endpo
     }
 }
 
+/* Nothing can be sealed: an empty batch has the control thread told, if it should be. */
+static void ask_for_session(struct sender *s, struct peer *peer)
+{
+    struct tunnel_notice notice;
+    int error = tunnel_seal_batch(s->engine->tunnel, s->crypto, peer, NULL, 0, s->mtu, s->now, &notice);
+    (void)error;
+    tell_control(s, &notice);
+}
+
 static void flush(struct sender *s, peer_id id, bool keepalive)
 {
     struct endpoint to;
     struct peer *peer = tunnel_peer(s->engine->tunnel, id);
     if (!peer || !tunnel_peer_endpoint(peer, &to))
         return;
+    if (!tunnel_has_session(peer, s->now)) {
+        if (keepalive || staging_has(&s->staging, id))
+            ask_for_session(s, peer);
+        return;
+    }
     if (staging_has(&s->staging, id))
         place_staged(s, peer, &to);
     else if (keepalive)
@@ -193,6 +210,16 @@ static void read_mail(struct sender *s)
 
 /* ---- What the TUN gives ---- */
 
+static void stage_segments(struct sender *s, struct peer *peer, const struct segmenter *segments)
+{
+    close_group(s);
+    for (uint32_t i = 0; i < segments->count; i++) {
+        segment_write(segments, i, s->spare);
+        stage(s, peer, s->spare, segment_len(segments, i));
+    }
+    ask_for_session(s, peer);
+}
+
 static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_t len)
 {
     struct segmenter segments;
@@ -202,8 +229,16 @@ static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_
         return;
     }
     struct peer *peer = tunnel_route(s->engine->tunnel, s->in, len);
-    if (!peer || !tunnel_peer_endpoint(peer, &to))
+    if (!peer)
         return;
+    if (!tunnel_peer_endpoint(peer, &to)) {
+        engine_count(&s->engine->counters.no_endpoint, segments.count);
+        return;
+    }
+    if (!tunnel_has_session(peer, s->now)) {
+        stage_segments(s, peer, &segments);
+        return;
+    }
     if (staging_has(&s->staging, tunnel_peer_id(peer)))
         place_staged(s, peer, &to); /* so that nothing overtakes */
     for (uint32_t i = 0; i < segments.count; i++)
@@ -267,8 +302,9 @@ int sender_new(struct sender **out, struct engine *e)
         return ERROR_MEMORY;
     s->engine = e;
     s->in = malloc(TUN_PACKET_MAX);
+    s->spare = malloc(TUN_PACKET_MAX);
     s->out = malloc((size_t)OUT_MESSAGES * UDP_MESSAGE_MAX);
-    int error = s->in && s->out ? 0 : ERROR_MEMORY;
+    int error = s->in && s->spare && s->out ? 0 : ERROR_MEMORY;
     if (error == 0)
         error = loop_new(&s->loop);
     if (error == 0)
@@ -297,6 +333,7 @@ void sender_free(struct sender *s)
     mailbox_clear(&s->inbox);
     loop_free(s->loop);
     free(s->in);
+    free(s->spare);
     free(s->out);
     free(s);
 }

@@ -7,12 +7,16 @@
 #define TIMESTAMP_STEP (UINT64_C(1) << 24)
 #define TAI64_EPOCH UINT64_C(0x400000000000000a)
 
-static void make_timestamp(struct tunnel *t, uint64_t wall, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
+static void make_timestamp(struct peer *p, uint64_t wall, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 {
+    struct tunnel *t = p->tunnel;
     /* The clock may have jumped back; what the peers remember has not. */
-    if (wall < t->last_timestamp + TIMESTAMP_STEP)
-        wall = t->last_timestamp + TIMESTAMP_STEP;
-    t->last_timestamp = wall;
+    if (wall < t->timestamp_floor)
+        wall = t->timestamp_floor;
+    t->timestamp_floor = wall;
+    if (wall < p->last_timestamp + TIMESTAMP_STEP)
+        wall = p->last_timestamp + TIMESTAMP_STEP;
+    p->last_timestamp = wall;
     put_be64(out, TAI64_EPOCH + wall / SECOND);
     put_be32(out + 8, (uint32_t)(wall % SECOND & ~(TIMESTAMP_STEP - 1)));
 }
@@ -118,7 +122,7 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     memcpy(step->remote, p->public_key, X25519_SIZE);
     step->text_kind = STATIC_STEP_SEAL_TEXT;
     step->text_len = MESSAGE_TIMESTAMP_SIZE;
-    make_timestamp(t, now.wall, step->text);
+    make_timestamp(p, now.wall, step->text);
     step->stage = STAGE_INITIATION_SEALING;
     step->peer = p->id;
     step->local_index = h->indexed.index;

@@ -43,6 +43,7 @@ struct session {
     uint32_t remote_index;
     bool initiator;                 /* we began it, so we renew it */
     _Atomic bool confirmed;         /* the peer used it, and the control thread knows */
+    _Atomic bool used;              /* the peer used it; opening thread */
     _Atomic uint64_t renewal_asked; /* monotonic; either data thread */
     _Atomic uint64_t send_counter;  /* next; sealing thread */
     struct replay replay;           /* opening thread */
@@ -62,6 +63,7 @@ struct peer {
 
     /* For data threads. Times are monotonic, 0: not pending. */
     _Atomic(struct session *) sending;
+    _Atomic(struct session *) waiting; /* session_next: the one to send with as soon as it was used */
     _Atomic(struct published_endpoint *) endpoint;
     _Atomic uint64_t keepalive_at;     /* we owe the peer a sign of life: opening sets, sealing clears */
     _Atomic uint64_t new_handshake_at; /* the peer owes us one: sealing sets, opening clears */
@@ -87,6 +89,7 @@ struct peer {
     uint64_t last_handshake_sent;      /* initiation or response; monotonic; 0 never */
     uint64_t last_initiation_consumed; /* monotonic; 0 never */
     uint64_t last_handshake;           /* wall */
+    uint64_t last_timestamp;           /* wall; of our last initiation to it, which the next one must exceed */
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
@@ -143,7 +146,7 @@ struct tunnel {
     struct cookie_secret cookie_secret;
     struct repeat_cache *repeats;
     struct rate_limit *rate_limit; /* allocated under the first load */
-    uint64_t last_timestamp;       /* wall time of the last initiation made, so that timestamps never repeat */
+    uint64_t timestamp_floor;      /* wall, ns: the latest that an initiation was made at */
     bool up;
 };
 

@@ -136,6 +136,8 @@ static void judge(struct tunnel *t, struct session *s, const struct aead_op *op,
         count(&t->counters.replayed);
         return;
     }
+    if (!atomic_load_explicit(&s->used, memory_order_relaxed))
+        atomic_store_explicit(&s->used, true, memory_order_release);
     run->session = s;
     run->from = message->from;
     run->bytes += message->len;

@@ -33,6 +33,21 @@ static bool usable(const struct session *s, size_t packets, uint64_t now)
            atomic_load_explicit(&s->send_counter, memory_order_relaxed) < REJECT_AFTER_MESSAGES - packets;
 }
 
+/* The peer has used the session that waits before the control thread hears of it: the reply goes out under it already.
+ */
+static struct session *sending_of(const struct peer *p)
+{
+    struct session *waiting = atomic_load_explicit(&p->waiting, memory_order_acquire);
+    if (waiting && atomic_load_explicit(&waiting->used, memory_order_acquire))
+        return waiting;
+    return atomic_load_explicit(&p->sending, memory_order_acquire);
+}
+
+bool tunnel_has_session(const struct peer *peer, uint64_t monotonic)
+{
+    return usable(sending_of(peer), 1, monotonic);
+}
+
 static bool renewal_due(struct session *s, uint64_t counter, uint64_t now)
 {
     return (counter > REKEY_AFTER_MESSAGES || (s->initiator && now >= s->born + REKEY_AFTER_TIME)) &&
@@ -81,7 +96,7 @@ int tunnel_seal_batch(struct tunnel *t, struct crypto *c, struct peer *peer, str
 {
     (void)t;
     struct aead_op ops[TUNNEL_BATCH_MAX];
-    struct session *s = atomic_load_explicit(&peer->sending, memory_order_acquire);
+    struct session *s = sending_of(peer);
     bool data = false;
 
     notice->peer = peer->id;

@@ -10,7 +10,7 @@ struct session *session_new(struct peer *p, bool initiator, uint32_t remote_inde
     s->indexed.kind = INDEXED_SESSION;
     s->indexed.peer = p;
     s->initiator = initiator;
-    s->confirmed = initiator;
+    s->confirmed = s->used = initiator;
     s->remote_index = remote_index;
     s->born = now;
     return s;
@@ -34,6 +34,12 @@ void session_retire(struct session *s)
     reclaim_retire(&t->reclaim, &s->indexed.retired, release_session);
 }
 
+static void set_next(struct peer *p, struct session *s)
+{
+    p->session_next = s;
+    atomic_store_explicit(&p->waiting, s, memory_order_release);
+}
+
 static void end(struct session **place)
 {
     struct session *s = *place;
@@ -50,16 +56,32 @@ static void make_current(struct peer *p, struct session *s)
     atomic_store_explicit(&p->sending, s, memory_order_release);
 }
 
+/* Initiations that cross make two sessions. Left alone, each side would send with its own and both would renew, which
+ * ends sessions that the other still sends with. So whoever has the greater public key sends with the other's session
+ * once it is seen in use. Nobody begins a handshake within REKEY_TIMEOUT of having answered one: two so close crossed.
+ */
+static bool yields(const struct peer *p, const struct session *theirs, const struct session *ours)
+{
+    const struct identity *own = atomic_load(&p->tunnel->identity);
+    uint64_t apart = theirs->born > ours->born ? theirs->born - ours->born : ours->born - theirs->born;
+    return !theirs->initiator && ours->initiator && apart < REKEY_TIMEOUT && own &&
+           memcmp(own->public_key, p->public_key, X25519_SIZE) > 0;
+}
+
 void session_begin_as_initiator(struct session *s, struct handshake *h)
 {
     struct peer *p = s->indexed.peer;
     s->indexed.index = h->indexed.index;
     index_table_replace(&p->tunnel->indices, s->indexed.index, s);
     end(&p->session_previous);
+    if (!p->session_next && p->session_current && yields(p, p->session_current, s)) {
+        p->session_previous = s;
+        return;
+    }
     if (p->session_next) {
         /* The peer may be about to use the one that it began: keep that rather than what is older. */
         p->session_previous = p->session_next;
-        p->session_next = NULL;
+        set_next(p, NULL);
         struct session *replaced = p->session_current;
         make_current(p, s);
         end(&replaced);
@@ -72,31 +94,44 @@ void session_begin_as_initiator(struct session *s, struct handshake *h)
 void session_begin_as_responder(struct session *s)
 {
     struct peer *p = s->indexed.peer;
-    end(&p->session_next);
+    struct session *superseded = p->session_next;
+    set_next(p, s);
+    end(&superseded);
     end(&p->session_previous);
-    p->session_next = s;
+}
+
+/* The peer used the one that it began, after we completed ours. */
+static void confirm_superseded(struct peer *p)
+{
+    struct session *theirs = p->session_previous, *ours = p->session_current;
+    atomic_store_explicit(&theirs->confirmed, true, memory_order_relaxed);
+    if (p->session_next || !ours || !yields(p, theirs, ours))
+        return;
+    p->session_previous = ours;
+    make_current(p, theirs);
 }
 
 bool session_confirm(struct peer *p, uint32_t local_index)
 {
-    struct session *s = p->session_next, *previous = p->session_previous;
-    /* Superseded by one that we began before it was used: it only serves what still comes in. */
-    if (previous && previous->indexed.index == local_index)
-        atomic_store_explicit(&previous->confirmed, true, memory_order_relaxed);
+    struct session *s = p->session_next;
+    if (p->session_previous && p->session_previous->indexed.index == local_index)
+        confirm_superseded(p);
     if (!s || s->indexed.index != local_index)
         return false;
     end(&p->session_previous);
     p->session_previous = p->session_current;
-    p->session_next = NULL;
     atomic_store_explicit(&s->confirmed, true, memory_order_relaxed);
     make_current(p, s);
+    set_next(p, NULL);
     return true;
 }
 
 void session_end_all(struct peer *p)
 {
+    struct session *next = p->session_next;
     atomic_store_explicit(&p->sending, NULL, memory_order_release);
+    set_next(p, NULL);
     end(&p->session_previous);
     end(&p->session_current);
-    end(&p->session_next);
+    end(&next);
 }

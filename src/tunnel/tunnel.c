@@ -99,6 +99,9 @@ void tunnel_remove_reader(struct tunnel *t, struct reclaim_reader *reader)
 int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE], struct tunnel_actions *actions)
 {
     struct identity *identity = NULL;
+    const struct identity *own = atomic_load(&t->identity);
+    if (own && public_key && memcmp(own->public_key, public_key, X25519_SIZE) == 0)
+        return 0;
     if (public_key) {
         identity = calloc(1, sizeof(*identity));
         if (!identity)
@@ -254,6 +257,16 @@ void tunnel_step(struct tunnel *t, const struct tunnel_event *event, struct tunn
 uint64_t tunnel_deadline(const struct tunnel *t)
 {
     return timer_heap_deadline(&t->timers);
+}
+
+bool tunnel_awaits(struct tunnel *t, const uint8_t *message, size_t len)
+{
+    struct le32 receiver;
+    memcpy(&receiver, message + (message_classify(message, len) == MESSAGE_RESPONSE ? 8 : 4), sizeof(receiver));
+    if (index_table_lookup(&t->indices, get_le32(receiver)))
+        return true;
+    count(&t->counters.bad_handshake);
+    return false;
 }
 
 bool tunnel_mac1_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len)

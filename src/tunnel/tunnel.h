@@ -143,8 +143,8 @@ void tunnel_step(struct tunnel *t, const struct tunnel_event *event, struct tunn
 /* When TUNNEL_EVENT_TIMER is due (monotonic), or UINT64_MAX. */
 uint64_t tunnel_deadline(const struct tunnel *t);
 
-/* Our own static public key; NULL: none, and no handshake succeeds. Ends all sessions and handshakes, and removes a
- * peer that has this key. */
+/* Our own static public key; NULL: none, and no handshake succeeds. A key that differs from the one before ends all
+ * sessions and handshakes, and removes a peer that has it. */
 must_check int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE],
                                      struct tunnel_actions *actions);
 
@@ -215,6 +215,9 @@ void tunnel_read_counters(const struct tunnel *t, struct tunnel_counters *out);
  * and no queue. Any thread that is a reader. */
 bool tunnel_mac1_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
 
+/* Whether a response or a cookie reply names an index of ours; checked where it comes in, likewise. */
+bool tunnel_awaits(struct tunnel *t, const uint8_t *message, size_t len);
+
 /* The peer that an inner packet goes to, by its destination; NULL when none has it (counted). The pointer is good until
  * reclaim_leave. */
 struct peer *tunnel_route(struct tunnel *t, const uint8_t *packet, size_t len);
@@ -231,6 +234,8 @@ struct sealing {
     uint32_t len;
     uint32_t sealed_len; /* out: of the whole datagram at `at` */
 };
+/* Whether there is a session to seal with. */
+bool tunnel_has_session(const struct peer *peer, uint64_t monotonic);
 /* Bytes that a packet of `len` becomes, where `mtu` (0: no limit) caps the padding. */
 static inline uint32_t tunnel_sealed_len(uint32_t len, uint32_t mtu)
 {

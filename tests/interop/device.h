@@ -14,6 +14,7 @@ struct device {
     struct timestamps *timestamps; /* NULL unless dark */
     uint8_t private_key[X25519_SIZE];
     bool has_key;
+    bool commit_fails; /* said once, until it works again */
 };
 
 /* Carries out and empties. */

@@ -99,12 +99,15 @@ static void persist(void *context, const uint8_t public_key[MESSAGE_KEY_SIZE],
         fputs("wg-peer: out of memory: a timestamp is not kept\n", stderr);
 }
 
-static void commit(void *context)
+static int commit(void *context)
 {
     struct device *d = context;
-    if (timestamps_commit(d->timestamps) != 0)
+    int error = timestamps_commit(d->timestamps);
+    if (error != 0 && !d->commit_fails)
         fputs("wg-peer: can't write the timestamps; handshakes go on, but a replay after a restart may be answered\n",
               stderr);
+    d->commit_fails = error != 0;
+    return error;
 }
 
 static void trouble(void *context, int error)
@@ -214,6 +217,8 @@ int main(int argc, char **argv)
         return status;
     prctl(PR_SET_DUMPABLE, 0); /* no core files: they would hold keys */
     int error = crypto_new(&d.crypto, CRYPTO_BULK_OPENSSL);
+    if (error != 0)
+        status = fail("can't start the cryptographic library for", a.interface, error);
     if (error == 0 && a.dark) {
         error = timestamps_open(&d.timestamps, a.state, a.interface);
         if (error != 0)

@@ -162,15 +162,19 @@ static void server_ready(void *context, int fd)
     server->connections = c;
 }
 
+static bool is_missing(const struct uapi_server *server)
+{
+    struct stat status;
+    return stat(server->address.sun_path, &status) != 0 && errno == ENOENT;
+}
+
 static void watch_ready(void *context, int fd)
 {
     struct uapi_server *server = context;
-    struct stat status;
     char events[4096];
     while (read(fd, events, sizeof(events)) > 0)
         ;
-    if (stat(server->address.sun_path, &status) != 0 && errno == ENOENT)
-        server->removed = true;
+    server->removed |= is_missing(server);
 }
 
 static bool somebody_answers(const struct sockaddr_un *address)
@@ -202,11 +206,14 @@ static int listen_at(struct uapi_server *server)
     return server->bound && listen(server->fd, 16) == 0 ? 0 : ERROR_IO;
 }
 
+/* Without inotify (fs.inotify.max_user_instances is 128 on many hosts), the socket is looked at whenever there is
+ * something else to do. */
 static int watch_socket(struct uapi_server *server)
 {
     server->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (server->watch < 0 ||
-        inotify_add_watch(server->watch, server->address.sun_path, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0)
+    if (server->watch < 0)
+        return 0;
+    if (inotify_add_watch(server->watch, server->address.sun_path, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0)
         return ERROR_IO;
     return loop_add(engine_loop(server->device->engine), server->watch, watch_ready, server);
 }
@@ -249,5 +256,5 @@ void uapi_server_free(struct uapi_server *server)
 
 bool uapi_server_is_removed(const struct uapi_server *server)
 {
-    return server->removed;
+    return server->removed || (server->watch < 0 && is_missing(server));
 }

@@ -46,6 +46,7 @@ struct sim_pair {
 struct sim_packet {
     uint16_t from, to, len;
     bool arrived;
+    bool when_healed; /* long enough ago */
 };
 
 struct sim_flight {
@@ -87,7 +88,7 @@ struct sim {
     uint32_t captured_count;
 
     /* For people. */
-    uint64_t datagrams, delivered;
+    uint64_t datagrams, delivered, lost_when_healed;
 };
 
 static inline bool sim_chance(struct sim *s, uint8_t of_255)

@@ -38,6 +38,7 @@ void sim_packet_send(struct sim *s, const struct sim_pair *pair, bool from_a)
     }
     struct sim_packet *packet = &s->packets[s->packet_count];
     *packet = (struct sim_packet){.from = from, .to = to, .len = (uint16_t)(HEADER + 4 + sim_below(s, FILL_MAX))};
+    packet->when_healed = !pair->one_sided && s->now >= s->healed_at + SIM_HEAL_TIME;
     write_packet(bytes, s->packet_count++, packet);
     sim_clock(s, from);
     node_packet(&s->nodes[from].node, bytes, packet->len);

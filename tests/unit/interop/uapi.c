@@ -13,6 +13,7 @@
 #include "fake_engine.h"
 
 #define KEY_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define PRIVATE_KEY_A "private_key=" KEY_A
 #define KEY_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define KEY_C "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
 #define KEY_0 "0000000000000000000000000000000000000000000000000000000000000000"
@@ -226,7 +227,7 @@ static const char *const invalid_of_peer[] = {
     "protocol_version=0",
     "protocol_version=2",
     "protocol_version=",
-    ("private_key=" KEY_A),
+    PRIVATE_KEY_A,
     "listen_port=1",
     "fwmark=1",
     "replace_peers=true",

@@ -104,6 +104,75 @@ static void crossing_initiations_leave_each_side_with_a_session_that_the_other_o
     }
 }
 
+static bool agree(struct world *w)
+{
+    const struct session *a = world_peer(w, ALICE, BOB)->session_current,
+                         *b = world_peer(w, BOB, ALICE)->session_current;
+    return a->remote_index == b->indexed.index && b->remote_index == a->indexed.index && a->initiator != b->initiator;
+}
+
+/* Delivers the oldest of what `from` sent, before all that others sent. */
+static void deliver_from(struct world *w, enum who from)
+{
+    struct wire first = {.len = 0}, wire;
+    for (uint32_t i = w->wire_count; i > 0; i--) {
+        assert_true(world_take(w, &wire));
+        if (first.len == 0 && endpoint_equal(&wire.from, &w->at[from]))
+            first = wire;
+        else
+            world_put_back(w, &wire);
+    }
+    world_arrive(w, &first);
+}
+
+static void after_crossing_initiations_one_session_is_used_by_both(void **state)
+{
+    struct world *w = *state;
+    cross(w);
+    assert_true(agree(w));
+}
+
+/* What crosses, in every order that can be: bit by bit, whose oldest datagram arrives next. */
+static void the_order_of_crossing_messages_does_not_matter(void **state)
+{
+    struct world *w = *state;
+    for (uint32_t order = 0; order < 256; order++) {
+        world_skip(w, SECOND);
+        for (int i = ALICE; i <= BOB; i++) {
+            node_event(&w->nodes[i], TUNNEL_EVENT_DOWN);
+            node_event(&w->nodes[i], TUNNEL_EVENT_UP);
+        }
+        introduce(w);
+        world_packet(w, ALICE, BOB, 100);
+        world_packet(w, BOB, ALICE, 100);
+        for (int i = 0; i < 8; i++)
+            deliver_from(w, order >> i & 1 ? ALICE : BOB);
+        world_settle(w);
+        assert_true(world_passes(w, ALICE, BOB));
+        assert_true(world_passes(w, BOB, ALICE));
+        assert_true(agree(w));
+    }
+}
+
+static void crossing_initiations_cost_no_packet_when_sessions_are_renewed(void **state)
+{
+    struct world *w = *state;
+    cross(w);
+    for (int i = 0; i < 1000; i++) {
+        for (int j = 0; j < 2; j++) {
+            world_packet(w, ALICE, BOB, 100);
+            world_packet(w, BOB, ALICE, 100);
+        }
+        for (int j = 0; j < 6; j++) { /* both directions at once */
+            deliver_from(w, ALICE);
+            deliver_from(w, BOB);
+        }
+        world_run(w, 500 * ms);
+    }
+    assert_int_equal(w->delivered[ALICE], 2001);
+    assert_int_equal(w->delivered[BOB], 2001);
+}
+
 static void a_superseded_session_that_is_used_asks_for_attention_once(void **state)
 {
     struct world *w = *state;
@@ -172,6 +241,9 @@ int main(void)
         TEST(a_packet_of_the_previous_session_still_arrives),
         TEST(the_responder_sends_on_the_old_session_until_the_new_one_is_confirmed),
         TEST(crossing_initiations_leave_each_side_with_a_session_that_the_other_opens),
+        TEST(after_crossing_initiations_one_session_is_used_by_both),
+        TEST(the_order_of_crossing_messages_does_not_matter),
+        TEST(crossing_initiations_cost_no_packet_when_sessions_are_renewed),
         TEST(a_superseded_session_that_is_used_asks_for_attention_once),
         TEST(an_unanswered_initiation_replaces_the_session_that_waited),
         TEST(a_confirmation_of_a_session_that_is_gone_changes_nothing),

@@ -148,6 +148,12 @@ bool world_take(struct world *w, struct wire *out)
     return true;
 }
 
+void world_put_back(struct world *w, const struct wire *wire)
+{
+    assert_true(w->wire_count < WIRE_MAX);
+    w->wires[(w->wire_head + w->wire_count++) % WIRE_MAX] = *wire;
+}
+
 struct wire world_take_type(struct world *w, enum message_type type)
 {
     struct wire wire;

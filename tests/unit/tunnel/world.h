@@ -54,6 +54,8 @@ void world_timers(struct world *w);
 
 /* Takes the oldest datagram in flight; false when there is none. */
 bool world_take(struct world *w, struct wire *out);
+/* The last of those in flight from now on. */
+void world_put_back(struct world *w, const struct wire *wire);
 /* Takes one that must be there and of this type. */
 struct wire world_take_type(struct world *w, enum message_type type);
 void world_arrive(struct world *w, const struct wire *wire);
