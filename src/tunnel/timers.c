@@ -113,7 +113,7 @@ static void flush_keepalive(struct peer *p, struct tunnel_actions *actions)
 /* The initiation was not answered: try again, or give up (paper section 6.4). */
 static void retransmit(struct peer *p, struct tunnel_time now, struct tunnel_actions *actions)
 {
-    if (p->attempts > HANDSHAKE_ATTEMPTS) {
+    if (p->attempts >= HANDSHAKE_ATTEMPTS) {
         handshake_end(p);
         atomic_store(&p->keepalive_at, NOT_PENDING);
         action_add(actions, TUNNEL_ACTION_DISCARD)->discard.peer = p->id;
