@@ -357,14 +357,19 @@ void sender_stop(struct sender *s)
     s->running = false;
 }
 
+/* While the thread does not run, nobody would read the mail; and there is no session to flush to. */
 void sender_flush(struct sender *s, peer_id peer, bool keepalive)
 {
-    mailbox_put(&s->inbox, &(struct mail){.kind = MAIL_FLUSH, .peer = peer, .keepalive = keepalive});
+    if (s->running)
+        mailbox_put(&s->inbox, &(struct mail){.kind = MAIL_FLUSH, .peer = peer, .keepalive = keepalive});
 }
 
 void sender_discard(struct sender *s, peer_id peer)
 {
-    mailbox_put(&s->inbox, &(struct mail){.kind = MAIL_DISCARD, .peer = peer});
+    if (s->running)
+        mailbox_put(&s->inbox, &(struct mail){.kind = MAIL_DISCARD, .peer = peer});
+    else
+        engine_count(&s->engine->counters.staged_dropped, staging_discard(&s->staging, peer));
 }
 
 void sender_discard_all(struct sender *s)

@@ -142,7 +142,7 @@ struct tunnel {
     uint32_t bucket_count; /* a power of two */
     uint32_t peer_count;
     uint32_t peer_serial;
-    uint64_t hash_seed[4];
+    uint64_t hash_seed[8];
     struct cookie_secret cookie_secret;
     struct repeat_cache *repeats;
     struct rate_limit *rate_limit; /* allocated under the first load */

@@ -7,13 +7,15 @@
 
 /* ---- By public key ---- */
 
-/* Multiply-shift over pairs with secret summands: universal, so that nobody can choose keys that collide. */
+/* Multiply-shift over pairs of 32-bit words with secret summands, whose upper half is universal: so that nobody can
+ * choose keys that collide. */
 static uint32_t hash_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE])
 {
-    uint64_t words[4];
+    uint32_t words[8];
+    uint64_t hash = 0;
     memcpy(words, public_key, sizeof(words));
-    uint64_t hash = (words[0] + t->hash_seed[0]) * (words[1] + t->hash_seed[1]) +
-                    (words[2] + t->hash_seed[2]) * (words[3] + t->hash_seed[3]);
+    for (int i = 0; i < 8; i += 2)
+        hash += (words[i] + t->hash_seed[i]) * (words[i + 1] + t->hash_seed[i + 1]);
     return (uint32_t)(hash >> 32) & (t->bucket_count - 1);
 }
 

@@ -17,50 +17,83 @@ struct record {
 struct timestamps {
     int dir;
     char name[64], fresh_name[64];
-    struct record *records;
+    struct record *records; /* by key */
     size_t count, capacity;
 };
 
-static struct record *find(const struct timestamps *t, const uint8_t key[MESSAGE_KEY_SIZE])
+static bool is_of(const struct record *record, const uint8_t key[MESSAGE_KEY_SIZE])
 {
-    for (size_t i = 0; i < t->count; i++)
-        if (memcmp(t->records[i].key, key, MESSAGE_KEY_SIZE) == 0)
-            return &t->records[i];
-    return NULL;
+    return memcmp(record->key, key, MESSAGE_KEY_SIZE) == 0;
+}
+
+/* Where the record of a key is or belongs. */
+static size_t place_of(const struct timestamps *t, const uint8_t key[MESSAGE_KEY_SIZE])
+{
+    size_t low = 0, high = t->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(t->records[middle].key, key, MESSAGE_KEY_SIZE) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 const uint8_t *timestamps_find(const struct timestamps *t, const uint8_t key[MESSAGE_KEY_SIZE])
 {
-    const struct record *record = find(t, key);
-    return record ? record->timestamp : NULL;
+    size_t at = place_of(t, key);
+    return at < t->count && is_of(&t->records[at], key) ? t->records[at].timestamp : NULL;
 }
 
-static struct record *add(struct timestamps *t)
+static bool make_room(struct timestamps *t)
 {
-    if (t->count == t->capacity) {
-        size_t capacity = t->capacity ? t->capacity * 2 : 16;
-        struct record *records = reallocarray(t->records, capacity, sizeof(*records));
-        if (!records)
-            return NULL;
-        t->records = records;
-        t->capacity = capacity;
-    }
-    return &t->records[t->count++];
+    if (t->count < t->capacity)
+        return true;
+    size_t capacity = t->capacity ? t->capacity * 2 : 16;
+    struct record *records = reallocarray(t->records, capacity, sizeof(*records));
+    if (!records)
+        return false;
+    t->records = records;
+    t->capacity = capacity;
+    return true;
 }
 
 int timestamps_note(struct timestamps *t, const uint8_t key[MESSAGE_KEY_SIZE],
                     const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE])
 {
-    struct record *record = find(t, key);
-    if (record && memcmp(timestamp, record->timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0)
+    size_t at = place_of(t, key);
+    bool known = at < t->count && is_of(&t->records[at], key);
+    if (known && memcmp(timestamp, t->records[at].timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0)
         return 0;
-    if (!record)
-        record = add(t);
-    if (!record)
-        return ERROR_MEMORY;
-    memcpy(record->key, key, MESSAGE_KEY_SIZE);
-    memcpy(record->timestamp, timestamp, MESSAGE_TIMESTAMP_SIZE);
+    if (!known) {
+        if (!make_room(t))
+            return ERROR_MEMORY;
+        memmove(&t->records[at + 1], &t->records[at], (t->count++ - at) * sizeof(*t->records));
+    }
+    memcpy(t->records[at].key, key, MESSAGE_KEY_SIZE);
+    memcpy(t->records[at].timestamp, timestamp, MESSAGE_TIMESTAMP_SIZE);
     return 0;
+}
+
+/* By key, and of one key by timestamp. */
+static int compare_records(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct record));
+}
+
+/* Of several records of a key, the greatest stays. */
+static void sort(struct timestamps *t)
+{
+    size_t count = 0;
+    if (t->count > 0)
+        qsort(t->records, t->count, sizeof(*t->records), compare_records);
+    for (size_t i = 0; i < t->count; i++) {
+        if (count > 0 && is_of(&t->records[count - 1], t->records[i].key))
+            count--;
+        t->records[count++] = t->records[i];
+    }
+    t->count = count;
 }
 
 static int read_all(struct timestamps *t, FILE *file)
@@ -71,10 +104,11 @@ static int read_all(struct timestamps *t, FILE *file)
     if (fread(magic, sizeof(magic), 1, file) != 1 || memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
         return ERROR_MALFORMED;
     while ((len = fread(&record, 1, sizeof(record), file)) == sizeof(record)) {
-        int error = timestamps_note(t, record.key, record.timestamp);
-        if (error != 0)
-            return error;
+        if (!make_room(t))
+            return ERROR_MEMORY;
+        t->records[t->count++] = record;
     }
+    sort(t);
     return len == 0 && !ferror(file) ? 0 : ERROR_MALFORMED;
 }
 

@@ -180,3 +180,17 @@ def test_it_outlives_a_moment_without_any_route(pair):
     assert not node.host.ping(other.v4, deadline=1)
     node.host.ip("link set left up")
     assert node.host.ping(other.v4, deadline=15)
+
+
+def test_peers_that_come_and_go_while_the_interface_is_down_take_no_more_memory(world, host):
+    node = world.node(host, "wg-peer", ["10.9.0.1/24"])
+    host.ip(f"link set {node.ifname} down")
+    peers = "\n".join(f"public_key={number:064x}" for number in range(1, 5001))
+
+    def memory_after(rounds):
+        for _ in range(rounds):
+            assert node.uapi(f"set=1\nreplace_peers=true\n{peers}") == [("errno", "0")]
+        return node.rss_bytes()
+
+    before = memory_after(4)
+    assert memory_after(36) < before + (4 << 20)

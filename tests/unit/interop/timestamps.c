@@ -178,6 +178,21 @@ static void of_several_records_of_a_key_the_greatest_counts(void **state)
     timestamps_close(t);
 }
 
+/* A search through all of them for each would take minutes. */
+static void thirty_thousand_keys_are_no_burden(void **state)
+{
+    const struct fixture *f = *state;
+    struct timestamps *t = reopen(f);
+    for (uint32_t i = 0; i < 30000; i++)
+        note(t, i, i);
+    assert_int_equal(timestamps_commit(t), 0);
+    timestamps_close(t);
+    t = reopen(f);
+    for (uint32_t i = 0; i < 30000; i++)
+        assert_true(kept(t, i, i));
+    timestamps_close(t);
+}
+
 static void only_the_owner_may_read(void **state)
 {
     struct fixture *f = *state;
@@ -374,6 +389,7 @@ int main(void)
         TEST(what_was_noted_and_not_committed_is_forgotten),
         TEST(a_lesser_timestamp_changes_nothing),
         TEST(of_several_records_of_a_key_the_greatest_counts),
+        TEST(thirty_thousand_keys_are_no_burden),
         TEST(only_the_owner_may_read),
         TEST(another_format_is_refused_and_left_as_it_is),
         TEST(a_file_cut_off_anywhere_is_refused_unless_between_records),

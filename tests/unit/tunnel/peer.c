@@ -202,6 +202,42 @@ static void bytes_are_counted_as_datagrams(void **state)
     assert_true(endpoint_equal(&alice.endpoint, &w->at[ALICE]));
 }
 
+static uint32_t longest_chain(const struct tunnel *t)
+{
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < t->bucket_count; i++) {
+        uint32_t len = 0;
+        for (const struct peer *p = t->buckets[i]; p; p = p->hash_next)
+            len++;
+        longest = len > longest ? len : longest;
+    }
+    return longest;
+}
+
+static void expect_keys_that_differ_at(struct world *w, size_t at)
+{
+    struct tunnel_actions actions;
+    uint8_t key[MESSAGE_KEY_SIZE] = {0};
+    peer_id ids[1024];
+    struct tunnel *t = w->nodes[CAROL].tunnel;
+    for (uint32_t i = 0; i < 1024; i++) {
+        key[at] = (uint8_t)i;
+        key[at + 1] = (uint8_t)(i >> 8 | 0x40);
+        assert_int_equal(tunnel_peer_add(t, key, &ids[i]), 0);
+    }
+    assert_in_range(longest_chain(t), 1, 16);
+    for (uint32_t i = 0; i < 1024; i++) {
+        actions.count = 0;
+        tunnel_peer_remove(t, ids[i], &actions);
+    }
+}
+
+static void keys_that_differ_in_two_bytes_only_do_not_collide(void **state)
+{
+    for (size_t at = 0; at + 1 < MESSAGE_KEY_SIZE; at++)
+        expect_keys_that_differ_at(*state, at);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -220,6 +256,7 @@ int main(void)
         TEST(a_forgotten_local_address_is_zero),
         TEST(many_peers_are_found_and_listed_in_order),
         TEST(bytes_are_counted_as_datagrams),
+        TEST(keys_that_differ_in_two_bytes_only_do_not_collide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
