@@ -34,7 +34,7 @@ def words(command):
     return shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
 
 
-def execute(command, *, check=True, timeout=15, input=None):
+def execute(command, *, check=True, timeout=60, input=None):
     """Run to the end; WorldError with all it wrote if it fails or outlives `timeout`."""
     argv = words(command)
     try:

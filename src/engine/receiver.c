@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/pool.h"
 #include "engine/internal.h"
 #include "net/coalesce.h"
 #include "net/compat.h"
@@ -25,9 +26,9 @@ struct receiver {
     uint64_t now; /* monotonic, of this batch */
     uint32_t opening_count;
     struct opening opening[TUNNEL_BATCH_MAX];
-    bool ready[2]; /* IPv4, IPv6 */
-    uint8_t *buffers;
-    uint8_t *split; /* one packet of a super-packet that the kernel would not take */
+    bool ready[2];     /* IPv4, IPv6 */
+    struct pool *pool; /* of all buffers; all are taken for good */
+    uint8_t *split;    /* one packet of a super-packet that the kernel would not take */
     struct udp_received messages[MESSAGES];
 };
 
@@ -178,6 +179,17 @@ static void *run(void *context)
 
 /* ---- For the control thread ---- */
 
+static int take_buffers(struct receiver *r)
+{
+    int error = pool_new(&r->pool, MESSAGES + 1, 0, UDP_MESSAGE_MAX);
+    if (error != 0)
+        return error;
+    r->split = pool_take(r->pool)->data;
+    for (int i = 0; i < MESSAGES; i++)
+        r->messages[i].data = pool_take(r->pool)->data;
+    return 0;
+}
+
 int receiver_new(struct receiver **out, struct engine *e)
 {
     struct receiver *r = calloc(1, sizeof(*r));
@@ -186,9 +198,7 @@ int receiver_new(struct receiver **out, struct engine *e)
     r->engine = e;
     r->coalesce_options =
         (struct coalesce_options){.tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun)};
-    r->buffers = malloc((size_t)MESSAGES * UDP_MESSAGE_MAX);
-    r->split = malloc(TUN_PACKET_MAX);
-    int error = r->buffers && r->split ? 0 : ERROR_MEMORY;
+    int error = take_buffers(r);
     if (error == 0)
         error = coalesce_new(&r->coalescer);
     if (error == 0)
@@ -199,8 +209,6 @@ int receiver_new(struct receiver **out, struct engine *e)
         receiver_free(r);
         return error;
     }
-    for (int i = 0; i < MESSAGES; i++)
-        r->messages[i].data = r->buffers + (size_t)i * UDP_MESSAGE_MAX;
     coalesce_reset(r->coalescer, &r->coalesce_options);
     tunnel_add_reader(e->tunnel, &r->reader);
     *out = r;
@@ -216,8 +224,7 @@ void receiver_free(struct receiver *r)
     crypto_free(r->crypto);
     coalesce_free(r->coalescer);
     loop_free(r->loop);
-    free(r->buffers);
-    free(r->split);
+    pool_free(r->pool);
     free(r);
 }
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/pool.h"
 #include "engine/internal.h"
 #include "engine/staging.h"
 #include "net/segment.h"
@@ -38,9 +39,10 @@ struct sender {
     uint64_t now; /* monotonic, of this batch */
     uint32_t mtu;
     uint32_t message_count;
+    struct pool *pool; /* of the buffers below; all are taken for good */
     uint8_t *in;
     uint8_t *spare; /* a packet on its way to being staged */
-    uint8_t *out;
+    uint8_t *out[OUT_MESSAGES];
     struct udp_outgoing messages[OUT_MESSAGES];
     peer_id peers[OUT_MESSAGES];
 };
@@ -127,8 +129,7 @@ static bool fits(const struct sender *s, uint32_t len)
 static void start_message(struct sender *s, uint32_t segment)
 {
     uint32_t i = s->message_count++;
-    s->messages[i] =
-        (struct udp_outgoing){.data = s->out + (size_t)i * UDP_MESSAGE_MAX, .segment = segment, .to = s->group.to};
+    s->messages[i] = (struct udp_outgoing){.data = s->out[i], .segment = segment, .to = s->group.to};
     s->peers[i] = tunnel_peer_id(s->group.peer);
 }
 
@@ -149,7 +150,7 @@ static uint8_t *place(struct sender *s, struct peer *peer, const struct endpoint
         start_message(s, sealed_len);
     }
     uint32_t last = s->message_count - 1;
-    uint8_t *at = s->out + (size_t)last * UDP_MESSAGE_MAX + s->messages[last].len;
+    uint8_t *at = s->out[last] + s->messages[last].len;
     s->messages[last].len += sealed_len;
     g->packets[g->count++] = (struct sealing){.at = at, .len = len};
     return at + sizeof(struct message_transport);
@@ -295,16 +296,25 @@ static void *run(void *context)
 
 /* ---- For the control thread ---- */
 
+static int take_buffers(struct sender *s)
+{
+    int error = pool_new(&s->pool, OUT_MESSAGES + 2, 0, UDP_MESSAGE_MAX);
+    if (error != 0)
+        return error;
+    s->in = pool_take(s->pool)->data;
+    s->spare = pool_take(s->pool)->data;
+    for (int i = 0; i < OUT_MESSAGES; i++)
+        s->out[i] = pool_take(s->pool)->data;
+    return 0;
+}
+
 int sender_new(struct sender **out, struct engine *e)
 {
     struct sender *s = calloc(1, sizeof(*s));
     if (!s)
         return ERROR_MEMORY;
     s->engine = e;
-    s->in = malloc(TUN_PACKET_MAX);
-    s->spare = malloc(TUN_PACKET_MAX);
-    s->out = malloc((size_t)OUT_MESSAGES * UDP_MESSAGE_MAX);
-    int error = s->in && s->spare && s->out ? 0 : ERROR_MEMORY;
+    int error = take_buffers(s);
     if (error == 0)
         error = loop_new(&s->loop);
     if (error == 0)
@@ -332,9 +342,7 @@ void sender_free(struct sender *s)
     crypto_free(s->crypto);
     mailbox_clear(&s->inbox);
     loop_free(s->loop);
-    free(s->in);
-    free(s->spare);
-    free(s->out);
+    pool_free(s->pool);
     free(s);
 }
 
