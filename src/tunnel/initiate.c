@@ -21,6 +21,13 @@ static void make_timestamp(struct peer *p, uint64_t wall, uint8_t out[MESSAGE_TI
     put_be32(out + 8, (uint32_t)(wall % SECOND & ~(TIMESTAMP_STEP - 1)));
 }
 
+void initiate_remember_timestamp(const struct peer *p)
+{
+    uint64_t next = p->last_timestamp + TIMESTAMP_STEP;
+    if (p->last_timestamp != 0 && next > p->tunnel->timestamp_floor)
+        p->tunnel->timestamp_floor = next;
+}
+
 static void release_handshake(struct reclaim_item *item)
 {
     wipe(item, sizeof(struct handshake));

@@ -200,6 +200,8 @@ void session_retire(struct session *s);
 /* initiate.c */
 /* Begins a handshake unless one was begun within REKEY_TIMEOUT; then the retransmission timer sees to it. */
 void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions);
+/* A peer that goes may come back with the same key: what it then gets must exceed what it got. */
+void initiate_remember_timestamp(const struct peer *p);
 void initiate_sealed(struct tunnel *t, struct static_step *step, struct tunnel_time now,
                      struct tunnel_actions *actions);
 void response_received(struct tunnel *t, const struct message_response *message, const struct endpoint *from,

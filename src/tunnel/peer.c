@@ -143,6 +143,7 @@ void tunnel_peer_remove(struct tunnel *t, peer_id peer, struct tunnel_actions *a
     if (!p)
         return;
     p->persistent_at = 0;
+    initiate_remember_timestamp(p);
     peer_reset(p);
     allowed_ips_remove_all(&t->allowed_ips, &t->reclaim, &p->allowed);
     index_table_release(&t->peers, (uint32_t)p->id);

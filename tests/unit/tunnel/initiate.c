@@ -174,6 +174,24 @@ static void timestamps_rise_though_the_clock_falls(void **state)
     }
 }
 
+static void timestamps_rise_for_a_peer_that_was_removed_and_came_back(void **state)
+{
+    struct world *w = *state;
+    w->nodes[ALICE].now.wall -= 3600 * SECOND;
+    for (int i = 0; i < 10; i++) {
+        assert_true(world_passes(w, ALICE, BOB));
+        w->nodes[ALICE].now.wall -= 600 * SECOND;
+        world_run_cut_off(w, 600 * SECOND);
+    }
+    node_remove_peer(&w->nodes[ALICE], w->peer[ALICE][BOB]);
+    assert_int_equal(
+        node_add_peer(&w->nodes[ALICE], w->nodes[BOB].public_key, (uint8_t[]){10, 0, 0, BOB}, 32, &w->peer[ALICE][BOB]),
+        0);
+    node_set_endpoint(&w->nodes[ALICE], w->peer[ALICE][BOB], &w->at[BOB]);
+    assert_true(world_passes(w, ALICE, BOB));
+    assert_int_equal(world_counters(w, BOB).old_timestamp, 0);
+}
+
 static void a_peer_with_a_key_of_low_order_draws_no_byte(void **state)
 {
     struct world *w = *state;
@@ -246,6 +264,7 @@ int main(void)
         TEST(a_response_counts_once),
         TEST(only_the_last_initiation_can_be_answered),
         TEST(timestamps_rise_though_the_clock_falls),
+        TEST(timestamps_rise_for_a_peer_that_was_removed_and_came_back),
         TEST(a_peer_with_a_key_of_low_order_draws_no_byte),
         TEST(simultaneous_initiation_converges),
         TEST(a_wish_that_comes_after_the_handshake_brings_no_second_one),
