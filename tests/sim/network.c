@@ -117,7 +117,7 @@ static void capture(struct sim *s, const struct sim_flight *flight, uint32_t to,
 {
     struct sim_captured *kept = &s->captured[s->captured_count++ % SIM_CAPTURED];
     *kept = (struct sim_captured){
-        .len = flight->len, .to = (uint16_t)to, .answered = drew && flight->bytes[0] == MESSAGE_INITIATION};
+        .len = flight->len, .to = (uint16_t)to, .answered = drew && flight->bytes[0] <= MESSAGE_RESPONSE};
     memcpy(kept->bytes, flight->bytes, flight->len);
 }
 

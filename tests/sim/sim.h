@@ -61,7 +61,7 @@ struct sim_flight {
 struct sim_captured {
     size_t len;
     uint16_t to;
-    bool answered; /* an initiation that drew its response */
+    bool answered; /* a handshake message that drew what it asks for */
     uint8_t bytes[NODE_DATAGRAM_MAX];
 };
 

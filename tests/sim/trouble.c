@@ -297,9 +297,9 @@ static void replay(struct sim *s, uint32_t i)
     if (count == 0)
         return;
     const struct sim_captured *captured = &s->captured[sim_below(s, count)];
-    /* An initiation that was not answered (lost in a flood, say) is as good as new: whoever holds it gets one response.
-     */
-    if (captured->bytes[0] != MESSAGE_INITIATION || captured->answered)
+    /* A handshake message that drew nothing is as good as new (an initiation lost in a flood; a response under a
+     * preshared key that was put right since): whoever holds it gets one answer. */
+    if (captured->bytes[0] > MESSAGE_RESPONSE || captured->answered)
         sim_send_hostile(s, captured->to, captured->bytes, captured->len);
 }
 
