@@ -145,6 +145,7 @@ void tunnel_peer_remove(struct tunnel *t, peer_id peer, struct tunnel_actions *a
     p->persistent_at = 0;
     initiate_remember_timestamp(p);
     peer_reset(p);
+    timer_disarm(&t->timers, &p->timer); /* a data thread may have set a time while the others were taken back */
     allowed_ips_remove_all(&t->allowed_ips, &t->reclaim, &p->allowed);
     index_table_release(&t->peers, (uint32_t)p->id);
     unlink_peer(t, p);

@@ -9,7 +9,7 @@ import pytest
 
 import world as worlds
 
-STEPS = 400
+STEPS = 1200
 SEED = 1
 BUILDS = {"build-tsan": "TSAN_OPTIONS", "build-asan": "ASAN_OPTIONS"}
 

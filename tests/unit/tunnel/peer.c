@@ -1,5 +1,8 @@
 #include "world.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include "tunnel/internal.h"
 
 static void our_own_key_is_not_a_peer(void **state)
@@ -238,6 +241,60 @@ static void keys_that_differ_in_two_bytes_only_do_not_collide(void **state)
         expect_keys_that_differ_at(*state, at);
 }
 
+struct busy {
+    struct tunnel *tunnel;
+    struct reclaim_reader reader;
+    _Atomic peer_id peer;
+    _Atomic bool seen, stop;
+};
+
+/* As a data thread does for each packet of the peer. */
+static void *set_its_times(void *context)
+{
+    struct busy *b = context;
+    while (!atomic_load(&b->stop)) {
+        reclaim_enter(&b->reader);
+        struct peer *p = tunnel_peer(b->tunnel, atomic_load(&b->peer));
+        for (int i = 0; p && i < 100; i++) {
+            atomic_store(&p->keepalive_at, SECOND);
+            atomic_store(&b->seen, true);
+        }
+        reclaim_leave(&b->reader);
+    }
+    return NULL;
+}
+
+static void add_and_remove(struct busy *b)
+{
+    const uint8_t key[MESSAGE_KEY_SIZE] = {1, 2, 3};
+    struct tunnel_actions actions = {.count = 0};
+    peer_id peer;
+    assert_int_equal(tunnel_peer_add(b->tunnel, key, &peer), 0);
+    atomic_store(&b->seen, false);
+    atomic_store(&b->peer, peer);
+    while (!atomic_load(&b->seen))
+        sched_yield();
+    tunnel_peer_remove(b->tunnel, peer, &actions);
+}
+
+static void a_removed_peer_has_no_timer_though_a_data_thread_still_sets_its_times(void **state)
+{
+    struct world *w = *state;
+    struct busy b = {.tunnel = w->nodes[CAROL].tunnel};
+    pthread_t thread;
+    uint32_t left = 0;
+    tunnel_add_reader(b.tunnel, &b.reader);
+    assert_int_equal(pthread_create(&thread, NULL, set_its_times, &b), 0);
+    for (int i = 0; i < 2000 && left == 0; i++) {
+        add_and_remove(&b);
+        left = tunnel_deadline(b.tunnel) != UINT64_MAX;
+    }
+    atomic_store(&b.stop, true);
+    pthread_join(thread, NULL);
+    tunnel_remove_reader(b.tunnel, &b.reader);
+    assert_int_equal(left, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -257,6 +314,7 @@ int main(void)
         TEST(many_peers_are_found_and_listed_in_order),
         TEST(bytes_are_counted_as_datagrams),
         TEST(keys_that_differ_in_two_bytes_only_do_not_collide),
+        TEST(a_removed_peer_has_no_timer_though_a_data_thread_still_sets_its_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
