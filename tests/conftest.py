@@ -22,7 +22,7 @@ TOOLS = ("ip", "nft", "wg", "wireguard-go", "iperf3", "ping", "nmap", "nsenter",
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "deadline(seconds): the test fails after that long; 20 s unless told")
+    config.addinivalue_line("markers", "deadline(seconds): the test fails after that long; 45 s unless told")
     config.addinivalue_line("markers", "last: needs time that passes while other tests run, so runs after them")
 
 
@@ -51,7 +51,7 @@ def able():
 @pytest.fixture(autouse=True)
 def deadline(request):
     marker = request.node.get_closest_marker("deadline")
-    seconds = marker.args[0] if marker else 20
+    seconds = marker.args[0] if marker else 45
 
     def too_late(_number, _frame):
         pytest.fail(f"not done within {seconds} s")

@@ -248,6 +248,10 @@ static int move_port(struct engine *e, uint16_t old_port)
         e->port = old_port;
     }
     int start_error = start_threads(e);
+    if (start_error != 0) {
+        go_down(e);
+        e->up = false;
+    }
     return error != 0 ? error : start_error;
 }
 

@@ -234,6 +234,12 @@ static int watch(struct receiver *r, enum endpoint_family family, loop_ready *re
     return fd < 0 ? 0 : loop_add(r->loop, fd, ready, r);
 }
 
+static void unwatch(struct receiver *r)
+{
+    loop_remove(r->loop, udp_fd(r->engine->udp, ENDPOINT_IPV4));
+    loop_remove(r->loop, udp_fd(r->engine->udp, ENDPOINT_IPV6));
+}
+
 int receiver_start(struct receiver *r)
 {
     atomic_store(&r->stop, false);
@@ -244,6 +250,8 @@ int receiver_start(struct receiver *r)
     if (error == 0 && pthread_create(&r->thread, NULL, run, r) != 0)
         error = ERROR_MEMORY;
     r->running = error == 0;
+    if (error != 0)
+        unwatch(r);
     return error;
 }
 
@@ -255,6 +263,5 @@ void receiver_stop(struct receiver *r)
     loop_wake(r->loop);
     pthread_join(r->thread, NULL);
     r->running = false;
-    loop_remove(r->loop, udp_fd(r->engine->udp, ENDPOINT_IPV4));
-    loop_remove(r->loop, udp_fd(r->engine->udp, ENDPOINT_IPV6));
+    unwatch(r);
 }
