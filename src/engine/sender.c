@@ -8,9 +8,10 @@
 #include "engine/staging.h"
 #include "net/segment.h"
 
-#define OUT_MESSAGES 8       /* sends a batch; each up to 64 KiB */
-#define READS_MAX 64         /* packets a batch */
-#define OUT_BYTES_MAX 65000u /* a message with its own headers fits IPv4 and IPv6 */
+#define OUT_MESSAGES 8                                        /* sends a batch; each up to 64 KiB */
+#define READS_MAX 64                                          /* packets a batch */
+#define PACKET_MAX (65507u - (uint32_t)MESSAGE_TRANSPORT_MIN) /* beyond it no UDP datagram holds it sealed */
+#define OUT_BYTES_MAX 65000u                                  /* a message with its own headers fits IPv4 and IPv6 */
 
 /* Packets for one peer that are sealed together. They are the last in the outgoing messages, so that what can't be
  * sealed is taken back by forgetting it. */
@@ -128,6 +129,8 @@ static bool fits(const struct sender *s, uint32_t len)
 
 static void start_message(struct sender *s, uint32_t segment)
 {
+    if (segment > UDP_MESSAGE_MAX)
+        abort(); /* carry lets nothing in that is longer than PACKET_MAX */
     uint32_t i = s->message_count++;
     s->messages[i] = (struct udp_outgoing){.data = s->out[i], .segment = segment, .to = s->group.to};
     s->peers[i] = tunnel_peer_id(s->group.peer);
@@ -232,6 +235,10 @@ static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_
     struct peer *peer = tunnel_route(s->engine->tunnel, s->in, len);
     if (!peer)
         return;
+    if (segment_len(&segments, 0) > PACKET_MAX) {
+        engine_count(&s->engine->counters.send_failed, segments.count);
+        return;
+    }
     if (!tunnel_peer_endpoint(peer, &to)) {
         engine_count(&s->engine->counters.no_endpoint, segments.count);
         return;

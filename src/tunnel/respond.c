@@ -8,7 +8,7 @@ void initiation_received(struct tunnel *t, const struct message_initiation *mess
     const struct identity *own = atomic_load(&t->identity);
     struct noise n;
 
-    if (repeat_cache_seen(t->repeats, message->macs.mac1)) {
+    if (t->options.dark && repeat_cache_seen(t->repeats, message->macs.mac1)) {
         count(&t->counters.repeated_initiation);
         return;
     }

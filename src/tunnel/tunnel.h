@@ -39,7 +39,9 @@ struct tunnel_entropy {
 };
 
 struct tunnel_options {
-    bool dark; /* no cookie replies, whatever the load */
+    /* No cookie replies, whatever the load; repeats of recent initiations are dropped before any Diffie-Hellman;
+     * timestamps are handed out to be persisted. */
+    bool dark;
     struct tunnel_entropy entropy;
 };
 

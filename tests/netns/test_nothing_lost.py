@@ -211,3 +211,14 @@ def test_a_burst_larger_than_any_buffer_leaves_the_node_working(pair):
     assert pair.left.home.ping(pair.right.v4)
     with Stream(pair.left, pair.right) as stream:
         stream.flows()
+
+
+def test_a_packet_that_no_datagram_can_hold_is_dropped_alone():
+    with worlds.World() as world:
+        pair = Pair(world, ("wg-peer", "wg-peer"))
+        pair.link()
+        for node in (pair.left, pair.right):
+            node.set_mtu(65535)
+        assert pair.left.home.ping(pair.right.v4, size=65000)
+        assert not pair.left.home.ping(pair.right.v4, size=65507, deadline=1)
+        assert pair.left.home.ping(pair.right.v4) and pair.left.is_up()
