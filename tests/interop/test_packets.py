@@ -74,8 +74,12 @@ def test_tcp_streams_pass_over_ipv6(pair):
 
 @pytest.mark.parametrize("length", [64, 1300])
 def test_udp_at_a_modest_rate_loses_nothing(linked, length):
-    report = linked.world.iperf3(linked.right.home, linked.left.home, linked.right.v4,
-                                 "-u", "-b", f"{length * 8 * 2000}", "-l", str(length), "-t", "1")
-    total = report["end"]["sum"]
-    assert total["packets"] > 1000
-    assert total["lost_packets"] <= total["packets"] // 100
+    """Once in three: iperf3's own socket holds 40 ms of it, and on a busy machine iperf3 may sleep for longer."""
+    for _ in range(3):
+        report = linked.world.iperf3(linked.right.home, linked.left.home, linked.right.v4,
+                                     "-u", "-b", f"{length * 8 * 2000}", "-l", str(length), "-t", "1")
+        total = report["end"]["sum"]
+        assert total["packets"] > 1000
+        if total["lost_packets"] == 0:
+            return
+    assert total["lost_packets"] == 0
