@@ -3,16 +3,18 @@
 #   make test       everything that must pass            ONLY="unit arrows": some parts of it
 #   make demo       see it work                          make bench: how fast it is
 #   make lint       clang-tidy, cppcheck, clang-format   make format: put the format right
-#   make fuzz       SECONDS=60 of fuzzing a target       make deps: install what all of these need (root)
+#   make fuzz       SECONDS=60 of fuzzing a target       make soak: MINUTES=30 of simulations and live changes
+#   make deps       install what all of these need (root)
 #   make install    DESTDIR, PREFIX                      make clean
 PREFIX ?= /usr/local
 SECONDS ?= 60
+MINUTES ?= 30
 ONLY ?=
 
 # Another python3, meson or compiler may come first in the caller's PATH; Debian's are the ones that deps installs.
 export PATH := /usr/sbin:/usr/bin:/sbin:/bin:$(PATH)
 
-.PHONY: all demo test bench fuzz lint format deps install clean
+.PHONY: all demo test bench fuzz soak lint format deps install clean
 
 all: build/build.ninja
 	@ninja -C build
@@ -37,6 +39,10 @@ bench: deps
 
 fuzz: deps
 	@tools/fuzz $(SECONDS)
+
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@tools/soak $(MINUTES)
 
 lint: deps
 	@tools/lint
