@@ -120,7 +120,7 @@ static void trouble(void *context, int error)
 
 static int fail(const char *what, const char *name, int error)
 {
-    fprintf(stderr, "wg-peer: %s %s: %s\n", what, name, error_sentence(error));
+    fprintf(stderr, "wg-peer: %s '%s': %s\n", what, name, error_sentence(error));
     return 1;
 }
 
