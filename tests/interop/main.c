@@ -124,6 +124,18 @@ static int fail(const char *what, const char *name, int error)
     return 1;
 }
 
+static int fail_to_create(const char *name, int error)
+{
+    if (error != ERROR_INVALID)
+        return fail("can't create", name, error);
+    fprintf(
+        stderr,
+        "wg-peer: can't create '%s': choose a name of 1 to 15 characters, without spaces, '/' and '%%', that no other "
+        "kind of interface has.\n",
+        name);
+    return 1;
+}
+
 static int open_engine(struct device *d, const struct arguments *a)
 {
     struct tun *tun;
@@ -226,7 +238,7 @@ int main(int argc, char **argv)
     }
     if (error == 0) {
         error = open_engine(&d, &a);
-        status = error == 0 ? serve(&d, &a) : fail("can't create", a.interface, error);
+        status = error == 0 ? serve(&d, &a) : fail_to_create(a.interface, error);
     }
     engine_free(d.engine);
     timestamps_close(d.timestamps);
