@@ -55,7 +55,8 @@ static bool parse_host6(const char *host, struct endpoint *out)
         return false;
     const struct sockaddr_in6 *address = (const void *)found->ai_addr;
     out->family = ENDPOINT_IPV6;
-    out->scope = address->sin6_scope_id;
+    if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr)) /* of no meaning to the kernel for any other */
+        out->scope = address->sin6_scope_id;
     memcpy(out->address, &address->sin6_addr, sizeof(out->address));
     freeaddrinfo(found);
     return true;
