@@ -102,16 +102,18 @@ static void run_batch(struct crypto *c, enum aead aead, struct aead_op *ops, siz
     bool ready = EVP_CipherInit_ex2(ctx, c->aead[aead], NULL, NULL, seal, NULL) == 1;
     for (size_t i = 0; i < count; i++) {
         struct aead_op *op = &ops[i];
+        if (!seal && op->len < AEAD_TAG_SIZE) {
+            op->result = ERROR_AUTHENTICATION;
+            continue;
+        }
         size_t len = seal ? op->len : op->len - AEAD_TAG_SIZE;
         struct aead_text t = {op->ad, op->ad_len, op->text, op->text, len, op->text + len};
-        if (!seal && op->len < AEAD_TAG_SIZE)
-            op->result = ERROR_AUTHENTICATION;
-        else if (!ready || !fits(&t) || !start_op(ctx, op, last_key))
-            op->result = ERROR_CRYPTO;
-        else {
+        bool started = ready && fits(&t) && start_op(ctx, op, last_key);
+        last_key = started ? op->key : NULL; /* after a failure nobody knows which key is in */
+        if (started)
             op->result = seal ? seal_text(ctx, &t) : open_text(ctx, &t);
-            last_key = op->key;
-        }
+        else
+            op->result = ERROR_CRYPTO;
     }
     (void)finish(c, ERROR_CRYPTO);
 }

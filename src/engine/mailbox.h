@@ -48,7 +48,8 @@ struct mailbox {
 must_check int mailbox_init(struct mailbox *box, struct loop *reader, bool with_handshakes);
 void mailbox_clear(struct mailbox *box);
 
-/* A mail that there is no memory for is dropped: all of them are asked for again in time. */
+/* A mail that there is no memory for is dropped: what it asks for is asked for again in time, or (an interface that is
+ * gone) seen by other means; what a dropped MAIL_DISCARD leaves staged stays until the interface goes down. */
 void mailbox_put(struct mailbox *box, const struct mail *mail);
 /* False when there is no room. */
 must_check bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len,

@@ -13,10 +13,10 @@ static struct staged_queue **link_of(struct staging *s, peer_id peer)
 
 static struct staged_queue *queue_of(struct staging *s, peer_id peer)
 {
-    struct staged_queue **link = link_of(s, peer);
-    if (*link)
-        return *link;
-    struct staged_queue *queue = calloc(1, sizeof(*queue));
+    struct staged_queue **link = link_of(s, peer), *queue = *link;
+    if (queue)
+        return queue;
+    queue = calloc(1, sizeof(*queue));
     if (!queue)
         return NULL;
     queue->peer = peer;
@@ -40,10 +40,12 @@ uint32_t staging_put(struct staging *s, peer_id peer, const uint8_t *bytes, uint
 {
     if (len > STAGING_BYTES_MAX - s->bytes)
         return 1;
-    struct staged_queue *queue = queue_of(s, peer);
-    struct staged_packet *packet = queue ? malloc(sizeof(*packet) + len) : NULL;
-    if (!packet)
+    struct staged_packet *packet = malloc(sizeof(*packet) + len);
+    struct staged_queue *queue = packet ? queue_of(s, peer) : NULL; /* none is ever empty */
+    if (!queue) {
+        free(packet);
         return 1;
+    }
     packet->next = NULL;
     packet->len = len;
     memcpy(packet->bytes, bytes, len);

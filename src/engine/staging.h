@@ -32,7 +32,7 @@ struct staging {
 
 /* Copies a packet to the end of the peer's queue. Returns how many packets were dropped for it: the oldest of the same
  * peer beyond STAGED_PACKETS_MAX, or this one when there is no room. */
-uint32_t staging_put(struct staging *s, peer_id peer, const uint8_t *packet, uint32_t len);
+uint32_t staging_put(struct staging *s, peer_id peer, const uint8_t *bytes, uint32_t len);
 /* Takes the whole queue; the caller frees each packet. NULL when there is none. */
 struct staged_packet *staging_take(struct staging *s, peer_id peer);
 bool staging_has(const struct staging *s, peer_id peer);

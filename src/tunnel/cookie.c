@@ -117,6 +117,7 @@ int cookie_reply_take(struct cookie_known *k, struct crypto *c, const uint8_t pu
     if (error != 0)
         return error;
     memcpy(k->cookie, cookie, sizeof(cookie));
+    wipe(cookie, sizeof(cookie));
     /* The responder's secret may be just about to change. */
     k->until = now + COOKIE_SECRET_LIFETIME - COOKIE_SECRET_LATENCY;
     k->reply_awaited = false;

@@ -135,6 +135,7 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     step->local_index = h->indexed.index;
     if (h->noise.error != 0) {
         /* A peer whose key is of low order: no handshake with it can ever succeed. */
+        wipe(step, sizeof(*step));
         actions->count--;
         handshake_end(p);
     }

@@ -179,7 +179,8 @@ must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, con
 
 /* peer.c */
 struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
-void peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
+/* False without memory: the old endpoint serves until there is some. */
+bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
 void peer_forget_local(struct peer *p);
 /* Ends sessions and handshake; timers that depend on them stop. */
 void peer_reset(struct peer *p);

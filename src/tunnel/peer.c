@@ -187,19 +187,20 @@ bool tunnel_peer_endpoint(const struct peer *peer, struct endpoint *out)
     return published != NULL;
 }
 
-void peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
+bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
 {
     struct published_endpoint *old = atomic_load(&p->endpoint);
     if (old && endpoint_equal(&old->endpoint, endpoint))
-        return;
+        return true;
     struct published_endpoint *published = calloc(1, sizeof(*published));
     if (!published)
-        return; /* the old endpoint serves until there is memory again */
+        return false;
     published->endpoint = *endpoint;
     atomic_store_explicit(&p->endpoint, published, memory_order_release);
     atomic_store_explicit(&p->handshake_asked, 0, memory_order_relaxed);
     if (old)
         reclaim_retire(&p->tunnel->reclaim, &old->retired, release_item);
+    return true;
 }
 
 void peer_forget_local(struct peer *p)
@@ -225,7 +226,8 @@ int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoi
     struct peer *p = tunnel_peer(t, peer);
     if (!p)
         return ERROR_NOT_FOUND;
-    peer_set_endpoint(p, endpoint);
+    if (!peer_set_endpoint(p, endpoint))
+        return ERROR_MEMORY;
     struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
     action->flush.peer = peer;
     action->flush.keepalive = false;

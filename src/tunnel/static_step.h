@@ -28,7 +28,7 @@ struct static_step {
     /* In and out */
     uint8_t text[X25519_SIZE + AEAD_TAG_SIZE]; /* plaintext, or plaintext sealed */
     /* Out */
-    int result; /* 0, ERROR_LOW_ORDER, ERROR_AUTHENTICATION, ERROR_CRYPTO */
+    int result; /* 0, ERROR_LOW_ORDER, ERROR_AUTHENTICATION, ERROR_CRYPTO; ERROR_INVALID for a text_len beyond 32 */
 
     /* The tunnel's own, to go on with; whoever runs the step hands it back as it was. */
     uint8_t stage;

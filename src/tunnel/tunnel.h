@@ -160,7 +160,7 @@ peer_id tunnel_peer_next(const struct tunnel *t, peer_id peer);
 
 /* All of these do nothing (or return ERROR_NOT_FOUND) for an id that names no peer. */
 void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t key[MESSAGE_KEY_SIZE]);
-/* What is staged for the peer is tried again. */
+/* What is staged for the peer is tried again. ERROR_MEMORY: it keeps the endpoint that it has. */
 must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint,
                                         struct tunnel_actions *actions);
 /* Seconds, 0 off. Turning it on while up sends a keepalive now. */

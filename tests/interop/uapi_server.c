@@ -244,8 +244,10 @@ void uapi_server_free(struct uapi_server *server)
 {
     if (!server)
         return;
-    while (server->connections)
-        close_connection(server->connections);
+    for (struct connection *c = server->connections, *next; c; c = next) {
+        next = c->next;
+        close_connection(c);
+    }
     if (server->bound && !server->removed)
         unlink(server->address.sun_path);
     close_if_open(server->fd);

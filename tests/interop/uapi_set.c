@@ -136,16 +136,19 @@ static int set_private_key(struct uapi_request *r, struct device *d, const char 
     (void)r;
     if (!parse_key(value, key))
         return EINVAL;
-    d->has_key = !is_zero(key, sizeof(key));
-    if (d->has_key) { /* clamped, as every implementation shows it again */
+    bool has_key = !is_zero(key, sizeof(key));
+    if (has_key) { /* clamped, as every implementation shows it again */
         key[0] &= 248;
         key[31] = (uint8_t)((key[31] & 127) | 64);
     }
-    memcpy(d->private_key, key, sizeof(key));
-    wipe(key, sizeof(key));
-    int error = d->has_key ? crypto_x25519_public(d->crypto, public_key, d->private_key) : 0;
+    int error = has_key ? crypto_x25519_public(d->crypto, public_key, key) : 0;
     if (error == 0)
-        error = tunnel_set_public_key(tunnel_of(d), d->has_key ? public_key : NULL, &actions);
+        error = tunnel_set_public_key(tunnel_of(d), has_key ? public_key : NULL, &actions);
+    if (error == 0) {
+        d->has_key = has_key;
+        memcpy(d->private_key, key, sizeof(key));
+    }
+    wipe(key, sizeof(key));
     device_carry_out(d, &actions);
     return errno_of(error);
 }

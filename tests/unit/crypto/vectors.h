@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -25,9 +25,10 @@ static inline struct octets hex(const char *digits)
     struct octets out = {.len = strlen(digits) / 2};
     assert_true(out.len <= sizeof(out.bytes));
     for (size_t i = 0; i < out.len; i++) {
-        unsigned byte;
-        assert_int_equal(sscanf(digits + 2 * i, "%2x", &byte), 1);
-        out.bytes[i] = (uint8_t)byte;
+        const char byte[3] = {digits[2 * i], digits[2 * i + 1], '\0'};
+        char *end;
+        out.bytes[i] = (uint8_t)strtoul(byte, &end, 16);
+        assert_true(end == byte + 2);
     }
     return out;
 }

@@ -197,18 +197,17 @@ static void only_the_owner_may_read(void **state)
 {
     struct fixture *f = *state;
     struct stat status;
-    char parent[64];
-    strcpy(parent, f->dir);
-    strcat(f->dir, "/made");
+    size_t parent_len = strlen(f->dir), room = sizeof(f->dir) - parent_len;
+    snprintf(f->dir + parent_len, room, "/made");
     struct timestamps *t = reopen(f);
     assert_int_equal(timestamps_commit(t), 0);
     timestamps_close(t);
     assert_int_equal(stat(f->dir, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0700);
-    strcat(f->dir, "/" NAME ".timestamps");
+    snprintf(f->dir + parent_len, room, "/made/" NAME ".timestamps");
     assert_int_equal(stat(f->dir, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
-    strcpy(f->dir, parent);
+    f->dir[parent_len] = '\0';
 }
 
 /* ---- What is refused ---- */

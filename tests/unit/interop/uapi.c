@@ -133,10 +133,10 @@ static void a_scope_is_shown_by_name(void **state)
 
 static const char *const invalid_of_device[] = {
     "private_key=",
-    "private_key=" KEY_A "a",
-    "private_key=" KEY_A "aa",
+    ("private_key=" KEY_A "a"),
+    ("private_key=" KEY_A "aa"),
     "private_key=aa",
-    "private_key=g" KEY_A,
+    ("private_key=g" KEY_A),
     "private_key=gaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "private_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ",
     "listen_port=",
@@ -155,7 +155,7 @@ static const char *const invalid_of_device[] = {
     "replace_peers=",
     "replace_peers=true ",
     "public_key=",
-    "public_key=" KEY_A "aa",
+    ("public_key=" KEY_A "aa"),
     "public_key=aaaa",
     "endpoint=192.0.2.1:1",
     "allowed_ip=10.0.0.0/8",
@@ -174,7 +174,7 @@ static const char *const invalid_of_device[] = {
 static const char *const invalid_of_peer[] = {
     "public_key=aa",
     "preshared_key=",
-    "preshared_key=" KEY_A "aa",
+    ("preshared_key=" KEY_A "aa"),
     "preshared_key=zz",
     "endpoint=",
     "endpoint=:1",
@@ -227,7 +227,7 @@ static const char *const invalid_of_peer[] = {
     "protocol_version=0",
     "protocol_version=2",
     "protocol_version=",
-    PRIVATE_KEY_A,
+    (PRIVATE_KEY_A),
     "listen_port=1",
     "fwmark=1",
     "replace_peers=true",
@@ -444,12 +444,15 @@ static void give_many(struct fixture *f, uint32_t first, uint32_t count)
 /* Which of the many a line names; 2 * MANY: none. */
 static uint32_t number_of(const char *line)
 {
-    unsigned a, b;
-    if (sscanf(line, "allowed_ip=10.0.%u.%u/32", &a, &b) == 2)
-        return a << 8 | b;
+    static const char ipv4[] = "allowed_ip=10.0.", ipv6[] = "allowed_ip=fd00:";
+    char *end;
+    if (strncmp(line, ipv4, strlen(ipv4)) == 0) {
+        unsigned long a = strtoul(line + strlen(ipv4), &end, 10);
+        return (uint32_t)(a << 8 | strtoul(end + 1, &end, 10));
+    }
     if (strcmp(line, "allowed_ip=fd00::/64") == 0)
         return MANY;
-    return sscanf(line, "allowed_ip=fd00:%x::/64", &a) == 1 ? MANY + a : 2 * MANY;
+    return strncmp(line, ipv6, strlen(ipv6)) == 0 ? MANY + (uint32_t)strtoul(line + strlen(ipv6), &end, 16) : 2 * MANY;
 }
 
 static uint32_t count_distinct(const struct uapi_text *text)

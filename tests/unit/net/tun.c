@@ -75,7 +75,7 @@ static uint32_t make_udp_packet(uint8_t *out, const char *text)
                                       0,    2, 10, 1, 0, 1, 0, 9, 7000 >> 8, 7000 & 255, 0, 0, 0,  0};
     uint32_t len = (uint32_t)(sizeof(start) + strlen(text));
     memcpy(out, start, sizeof(start));
-    memcpy(out + sizeof(start), text, strlen(text));
+    memcpy(out + sizeof(start), text, len - sizeof(start));
     put_be16(out + 2, (uint16_t)len);
     put_be16(out + 24, (uint16_t)(len - 20));
     uint32_t sum = 0;
