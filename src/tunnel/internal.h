@@ -42,6 +42,7 @@ struct session {
     uint64_t born; /* monotonic */
     uint32_t remote_index;
     bool initiator;                 /* we began it, so we renew it */
+    bool expired;                   /* only received with; control thread */
     _Atomic bool confirmed;         /* the peer used it, and the control thread knows */
     _Atomic bool used;              /* the peer used it; opening thread */
     _Atomic uint64_t renewal_asked; /* monotonic; either data thread */
@@ -184,6 +185,8 @@ bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
 void peer_forget_local(struct peer *p);
 /* Ends sessions and handshake; timers that depend on them stop. */
 void peer_reset(struct peer *p);
+/* Ends the handshake, and all sending until there is another session. */
+void peer_expire(struct peer *p);
 
 /* session.c: keypair rotation (paper section 6.1 to 6.3). */
 must_check struct session *session_new(struct peer *p, bool initiator, uint32_t remote_index, uint64_t now);
@@ -194,6 +197,8 @@ void session_begin_as_responder(struct session *s);
 /* The peer used the session that was waiting. */
 bool session_confirm(struct peer *p, uint32_t local_index);
 void session_end_all(struct peer *p);
+/* Nothing more is sent with what there is now; what the peer sends with it is received until it would end anyway. */
+void session_expire_all(struct peer *p);
 /* Wipes and frees a session that no reader can have seen; _retire: one whose index was claimed. */
 void session_discard(struct session *s);
 void session_retire(struct session *s);

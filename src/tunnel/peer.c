@@ -166,6 +166,15 @@ void peer_reset(struct peer *p)
     p->attempts = 0;
 }
 
+void peer_expire(struct peer *p)
+{
+    handshake_end(p);
+    session_expire_all(p);
+    atomic_store(&p->handshake_asked, 0);
+    p->last_handshake_sent = 0;
+    p->attempts = 0;
+}
+
 struct peer *tunnel_peer(struct tunnel *t, peer_id id)
 {
     struct peer *p = index_table_lookup(&t->peers, (uint32_t)id);

@@ -49,11 +49,11 @@ static void end(struct session **place)
     session_retire(s);
 }
 
-/* Whichever session is current is the one to send with. */
+/* Whichever session is current is the one to send with, unless it has expired. */
 static void make_current(struct peer *p, struct session *s)
 {
     p->session_current = s;
-    atomic_store_explicit(&p->sending, s, memory_order_release);
+    atomic_store_explicit(&p->sending, s->expired ? NULL : s, memory_order_release);
 }
 
 /* Initiations that cross make two sessions. Left alone, each side would send with its own and both would renew, which
@@ -63,7 +63,7 @@ static bool yields(const struct peer *p, const struct session *theirs, const str
 {
     const struct identity *own = atomic_load(&p->tunnel->identity);
     uint64_t apart = theirs->born > ours->born ? theirs->born - ours->born : ours->born - theirs->born;
-    return !theirs->initiator && ours->initiator && apart < REKEY_TIMEOUT && own &&
+    return !theirs->expired && !theirs->initiator && ours->initiator && apart < REKEY_TIMEOUT && own &&
            memcmp(own->public_key, p->public_key, X25519_SIZE) > 0;
 }
 
@@ -133,4 +133,14 @@ void session_end_all(struct peer *p)
     end(&p->session_previous);
     end(&p->session_current);
     end(&next);
+}
+
+void session_expire_all(struct peer *p)
+{
+    struct session *all[] = {p->session_previous, p->session_current, p->session_next};
+    atomic_store_explicit(&p->sending, NULL, memory_order_release);
+    atomic_store_explicit(&p->waiting, NULL, memory_order_release);
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        if (all[i])
+            all[i]->expired = true;
 }

@@ -117,7 +117,7 @@ int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY
             tunnel_peer_remove(t, self->id, actions);
     }
     for (struct peer *p = t->first; p; p = p->next)
-        peer_reset(p);
+        peer_expire(p);
     set_identity(t, identity);
     return 0;
 }

@@ -146,7 +146,7 @@ void tunnel_step(struct tunnel *t, const struct tunnel_event *event, struct tunn
 uint64_t tunnel_deadline(const struct tunnel *t);
 
 /* Our own static public key; NULL: none, and no handshake succeeds. A key that differs from the one before ends all
- * sessions and handshakes, and removes a peer that has it. */
+ * handshakes, lets sessions be received with but not sent with, and removes a peer that has it. */
 must_check int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE],
                                      struct tunnel_actions *actions);
 

@@ -34,7 +34,20 @@ static void a_peer_is_there_once(void **state)
     assert_true(tunnel_peer_find(w->nodes[ALICE].tunnel, w->nodes[BOB].public_key) == w->peer[ALICE][BOB]);
 }
 
-static void a_new_key_ends_what_the_old_one_began(void **state)
+static void with_a_new_key_nothing_is_sent_under_the_old_one(void **state)
+{
+    struct world *w = *state;
+    const uint8_t fresh[X25519_SIZE] = {5, 6, 7};
+    world_connect(w);
+    assert_int_equal(node_set_key(&w->nodes[ALICE], fresh), 0);
+    world_packet(w, ALICE, BOB, 100);
+    struct wire wire = world_take_type(w, MESSAGE_INITIATION);
+    world_arrive(w, &wire);
+    assert_false(world_passes(w, ALICE, BOB));
+    assert_int_equal(world_counters(w, BOB).unknown_peer, 1);
+}
+
+static void what_was_sent_under_the_old_key_still_arrives(void **state)
 {
     struct world *w = *state;
     const uint8_t fresh[X25519_SIZE] = {5, 6, 7};
@@ -44,9 +57,27 @@ static void a_new_key_ends_what_the_old_one_began(void **state)
     assert_int_equal(node_set_key(&w->nodes[ALICE], fresh), 0);
     uint32_t before = w->delivered[ALICE];
     world_arrive(w, &late);
-    assert_int_equal(w->delivered[ALICE], before);
-    assert_false(world_passes(w, ALICE, BOB));
-    assert_int_equal(world_counters(w, BOB).unknown_peer, 1);
+    assert_int_equal(w->delivered[ALICE], before + 1);
+}
+
+/* Bob's session, confirmed a moment before, has the precedence over one that crosses it: not once it is expired. */
+static void a_key_set_there_and_back_costs_one_handshake(void **state)
+{
+    struct world *w = *state;
+    const uint8_t fresh[X25519_SIZE] = {5, 6, 7};
+    uint8_t own[X25519_SIZE];
+    for (int who = ALICE; who <= BOB; who++) {
+        enum who other = who == ALICE ? BOB : ALICE;
+        world_connect(w);
+        memcpy(own, w->nodes[who].private_key, sizeof(own));
+        assert_int_equal(node_set_key(&w->nodes[who], fresh), 0);
+        assert_int_equal(node_set_key(&w->nodes[who], own), 0);
+        world_skip(w, SECOND);
+        assert_true(world_passes(w, (enum who)who, other));
+        assert_true(world_passes(w, other, (enum who)who));
+        assert_non_null(atomic_load(&world_peer(w, (enum who)who, other)->sending));
+        world_skip(w, REKEY_TIMEOUT);
+    }
 }
 
 static void without_a_key_nothing_is_said(void **state)
@@ -303,7 +334,9 @@ int main(void)
         TEST(our_own_key_is_not_a_peer),
         TEST(a_peer_whose_key_becomes_ours_is_removed),
         TEST(a_peer_is_there_once),
-        TEST(a_new_key_ends_what_the_old_one_began),
+        TEST(with_a_new_key_nothing_is_sent_under_the_old_one),
+        TEST(what_was_sent_under_the_old_key_still_arrives),
+        TEST(a_key_set_there_and_back_costs_one_handshake),
         TEST(without_a_key_nothing_is_said),
         TEST(a_removed_peer_is_not_heard),
         TEST(a_removed_peer_that_comes_back_is_another),
