@@ -156,15 +156,15 @@ static bool serve_handshakes(struct engine *e)
 
 int engine_run_once(struct engine *e)
 {
-    int error = loop_once(e->loop, tunnel_deadline(e->tunnel));
+    uint64_t deadline = tunnel_deadline(e->tunnel), link = link_deadline(e);
+    int error = loop_once(e->loop, link < deadline ? link : deadline);
     if (error != 0)
         return error;
     read_mail(e);
     if (serve_handshakes(e))
         loop_wake(e->loop); /* the rest has its turn after what else is ready */
     step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_TIMER});
-    if (e->paths_changed)
-        link_check_paths(e);
+    link_expire(e);
     send_outgoing(e);
     return e->gone ? ERROR_GONE : 0;
 }
@@ -243,6 +243,7 @@ static int move_port(struct engine *e, uint16_t old_port)
     int error = open_port(e);
     if (error == 0) {
         udp_close(old);
+        link_forget_sources(e);
     } else {
         e->udp = old;
         e->port = old_port;
@@ -271,10 +272,12 @@ uint16_t engine_port(const struct engine *e)
 
 int engine_set_mark(struct engine *e, uint32_t mark)
 {
-    int error = e->udp ? udp_set_mark(e->udp, mark) : 0;
-    if (error == 0)
-        e->mark = mark;
-    return error;
+    int error = e->udp && mark != e->mark ? udp_set_mark(e->udp, mark) : 0;
+    if (error != 0 || mark == e->mark)
+        return error;
+    e->mark = mark;
+    link_forget_sources(e);
+    return 0;
 }
 
 uint32_t engine_mark(const struct engine *e)

@@ -44,8 +44,9 @@ struct engine {
     bool link_up;              /* what the interface is, */
     bool up;                   /* and what we are: with a port and running threads */
     bool gone;
-    bool moved; /* the interface left the namespace of `link` */
-    bool paths_changed;
+    uint64_t link_due;  /* when to look for the interface anew, since it left the namespace of `link`; 0: it did not */
+    uint64_t paths_due; /* when to check source addresses against the routes; 0: they have not changed */
+    uint64_t paths_checked;
     bool to_commit; /* a timestamp was noted and is not durable yet */
     uint32_t outgoing_count;
     struct udp_outgoing outgoing[UDP_BATCH_MAX];
@@ -79,8 +80,13 @@ void receiver_stop(struct receiver *r);
 /* link.c: follows the interface and the routes. */
 must_check int link_open(struct engine *e);
 void link_close(struct engine *e);
-/* Forgets source addresses that no longer lead to their peers. */
-void link_check_paths(struct engine *e);
+/* The earlier of what is due, or UINT64_MAX. */
+uint64_t link_deadline(const struct engine *e);
+/* Does what is due: finds the interface where it was moved to, and forgets source addresses that no longer lead to
+ * their peers. */
+void link_expire(struct engine *e);
+/* The port or the mark changed: forgets all source addresses. */
+void link_forget_sources(struct engine *e);
 
 /* engine.c */
 void engine_set_up(struct engine *e, bool up);

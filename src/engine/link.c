@@ -3,6 +3,10 @@
 
 #include "engine/internal.h"
 
+/* Routes of a busy host change often, and each check costs a question for each peer. */
+#define PATHS_INTERVAL (SECOND / 5)
+#define LINK_INTERVAL (SECOND / 10)
+
 static void link_event(void *context, const struct netlink_event *event)
 {
     struct engine *e = context;
@@ -10,15 +14,21 @@ static void link_event(void *context, const struct netlink_event *event)
         atomic_store(&e->mtu, event->mtu);
         engine_set_up(e, event->up);
     } else if (event->kind == NETLINK_LINK_GONE) {
-        e->moved = true;
+        e->link_due = loop_monotonic();
     }
+}
+
+static void paths_changed(struct engine *e)
+{
+    uint64_t now = loop_monotonic();
+    if (e->paths_due == 0)
+        e->paths_due = now < e->paths_checked + PATHS_INTERVAL ? e->paths_checked + PATHS_INTERVAL : now;
 }
 
 static void paths_event(void *context, const struct netlink_event *event)
 {
-    struct engine *e = context;
     if (event->kind == NETLINK_PATHS_CHANGED)
-        e->paths_changed = true;
+        paths_changed(context);
 }
 
 static void close_watch(struct engine *e, struct netlink **watch)
@@ -52,13 +62,16 @@ static void link_ready(void *context, int fd)
     struct engine *e = context;
     (void)fd;
     if (netlink_dispatch(e->link, link_event, e) != 0)
-        e->moved = true;
-    if (!e->moved)
-        return;
-    e->moved = false;
+        e->link_due = loop_monotonic();
+}
+
+/* Anything but the interface's end may be over soon: too few descriptors, say. */
+static void follow_interface(struct engine *e)
+{
     close_watch(e, &e->link);
-    if (watch_link(e) != 0)
-        e->gone = true;
+    int error = watch_link(e);
+    e->gone |= error == ERROR_GONE;
+    e->link_due = error == 0 ? 0 : loop_monotonic() + LINK_INTERVAL;
 }
 
 static void paths_ready(void *context, int fd)
@@ -66,7 +79,7 @@ static void paths_ready(void *context, int fd)
     struct engine *e = context;
     (void)fd;
     if (netlink_dispatch(e->paths, paths_event, e) != 0)
-        e->paths_changed = true;
+        paths_changed(e);
 }
 
 int link_open(struct engine *e)
@@ -83,17 +96,57 @@ void link_close(struct engine *e)
     close_watch(e, &e->paths);
 }
 
-void link_check_paths(struct engine *e)
+static void for_each_source(struct engine *e, bool (*lost)(struct engine *e, const struct endpoint *endpoint))
 {
     struct tunnel_peer_info info;
-    e->paths_changed = false;
+    for (peer_id peer = tunnel_peer_next(e->tunnel, 0); peer != 0; peer = tunnel_peer_next(e->tunnel, peer))
+        if (tunnel_peer_info(e->tunnel, peer, &info) == 0 &&
+            !is_zero(info.endpoint.local, sizeof(info.endpoint.local)) && lost(e, &info.endpoint))
+            tunnel_peer_forget_local(e->tunnel, peer);
+    wipe(&info, sizeof(info));
+}
+
+static bool leads_elsewhere(struct engine *e, const struct endpoint *endpoint)
+{
+    return netlink_path_holds(e->paths, endpoint, e->mark) == 0;
+}
+
+static bool always(struct engine *e, const struct endpoint *endpoint)
+{
+    (void)e;
+    (void)endpoint;
+    return true;
+}
+
+void link_forget_sources(struct engine *e)
+{
+    for_each_source(e, always);
+}
+
+static void check_paths(struct engine *e)
+{
+    e->paths_due = 0;
+    e->paths_checked = loop_monotonic();
     if (e->udp)
         udp_forget_limits(e->udp);
-    for (peer_id peer = tunnel_peer_next(e->tunnel, 0); peer != 0; peer = tunnel_peer_next(e->tunnel, peer)) {
-        if (tunnel_peer_info(e->tunnel, peer, &info) != 0 || is_zero(info.endpoint.local, sizeof(info.endpoint.local)))
-            continue;
-        if (netlink_path_holds(e->paths, &info.endpoint, e->mark) == 0)
-            tunnel_peer_forget_local(e->tunnel, peer);
-    }
-    wipe(&info, sizeof(info));
+    for_each_source(e, leads_elsewhere);
+}
+
+static bool is_due(uint64_t at)
+{
+    return at != 0 && at <= loop_monotonic();
+}
+
+uint64_t link_deadline(const struct engine *e)
+{
+    uint64_t link = e->link_due != 0 ? e->link_due : UINT64_MAX, paths = e->paths_due != 0 ? e->paths_due : UINT64_MAX;
+    return link < paths ? link : paths;
+}
+
+void link_expire(struct engine *e)
+{
+    if (is_due(e->link_due))
+        follow_interface(e);
+    if (is_due(e->paths_due))
+        check_paths(e);
 }

@@ -24,6 +24,7 @@ struct receiver {
     struct coalescer *coalescer;
     struct coalesce_options coalesce_options;
     uint64_t now; /* monotonic, of this batch */
+    bool told_gone;
     uint32_t opening_count;
     struct opening opening[TUNNEL_BATCH_MAX];
     bool ready[2];     /* IPv4, IPv6 */
@@ -38,8 +39,10 @@ static void write_packet(struct receiver *r, const struct virtio_net_hdr *header
                          uint32_t packets)
 {
     int error = tun_write(r->engine->tun, header, iov, count);
-    if (error == ERROR_GONE)
+    if (error == ERROR_GONE && !r->told_gone) {
         mailbox_put(&r->engine->inbox, &(struct mail){.kind = MAIL_GONE});
+        r->told_gone = true;
+    }
     if (error != 0)
         engine_count(&r->engine->counters.tun_dropped, packets);
 }

@@ -8,10 +8,12 @@
 #include "engine/staging.h"
 #include "net/segment.h"
 
-#define OUT_MESSAGES 8                                        /* sends a batch; each up to 64 KiB */
-#define READS_MAX 64                                          /* packets a batch */
-#define PACKET_MAX (65507u - (uint32_t)MESSAGE_TRANSPORT_MIN) /* beyond it no UDP datagram holds it sealed */
-#define OUT_BYTES_MAX 65000u                                  /* a message with its own headers fits IPv4 and IPv6 */
+#define OUT_MESSAGES 8 /* sends a batch; each up to 64 KiB */
+#define READS_MAX 64   /* packets a batch */
+#define PACKET_MAX                                \
+    ((65507u - (uint32_t)MESSAGE_TRANSPORT_MIN) & \
+     ~(MESSAGE_PADDING - 1u)) /* beyond it no UDP datagram holds it sealed */
+#define OUT_BYTES_MAX 65000u  /* a message with its own headers fits IPv4 and IPv6 */
 
 /* Packets for one peer that are sealed together. They are the last in the outgoing messages, so that what can't be
  * sealed is taken back by forgetting it. */
@@ -86,6 +88,8 @@ static void close_group(struct sender *s)
     int error = tunnel_seal_batch(s->engine->tunnel, s->crypto, g->peer, g->packets, g->count, s->mtu, s->now, &notice);
     if (error == ERROR_NO_SESSION)
         stage_group(s);
+    else if (error != 0)
+        engine_count(&s->engine->counters.send_failed, g->count);
     if (error != 0)
         take_back_group(s);
     tell_control(s, &notice);

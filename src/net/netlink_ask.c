@@ -4,13 +4,14 @@
 
 int netlink_ask(struct mnl_socket *socket, const struct nlmsghdr *request, mnl_cb_t take, void *context)
 {
-    uint8_t answer[NETLINK_MESSAGE_MAX];
+    _Alignas(struct nlmsghdr) uint8_t answer[NETLINK_MESSAGE_MAX];
     if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
         return -errno;
     ssize_t len;
-    do {
+    do { /* a reply with another number answers a question that was given up */
         len = mnl_socket_recvfrom(socket, answer, sizeof(answer));
-    } while (len < 0 && errno == EINTR);
+    } while ((len < 0 && errno == EINTR) ||
+             (len >= (ssize_t)sizeof(struct nlmsghdr) && ((struct nlmsghdr *)answer)->nlmsg_seq != request->nlmsg_seq));
     if (len < 0)
         return -errno;
     int done = mnl_cb_run(answer, (size_t)len, request->nlmsg_seq, mnl_socket_get_portid(socket), take, context);

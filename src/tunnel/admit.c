@@ -30,13 +30,19 @@ static bool within_rate(struct tunnel *t, const struct endpoint *from, uint64_t 
     return rate_limit_allow(t->rate_limit, from, now);
 }
 
-bool cookie_admits(struct tunnel *t, const struct endpoint *from, const uint8_t *message, size_t len, uint64_t now,
-                   struct tunnel_actions *actions)
+static void renew_secret(struct tunnel *t, uint64_t now)
 {
     uint8_t fresh[BLAKE2S_SIZE];
     entropy(t, fresh, sizeof(fresh));
     cookie_secret_renew(&t->cookie_secret, fresh, now);
     wipe(fresh, sizeof(fresh));
+}
+
+bool cookie_admits(struct tunnel *t, const struct endpoint *from, const uint8_t *message, size_t len, uint64_t now,
+                   struct tunnel_actions *actions)
+{
+    if (now >= t->cookie_secret.until)
+        renew_secret(t, now);
     if (!cookie_mac2_holds(&t->cookie_secret, t->crypto, from, message, len)) {
         reply(t, atomic_load(&t->identity), from, message, len, actions);
         return false;

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "device.h"
 #include "net/memory.h"
 #include "uapi.h"
@@ -22,6 +23,7 @@ static const char usage[] =
     "\n"
     "Creates the TUN interface INTERFACE and speaks WireGuard on it; configure it with\n"
     "  wg set INTERFACE ...        ip address add ... dev INTERFACE        ip link set INTERFACE up\n"
+    "On SIGUSR1 prints to stderr what it refused and lost, by reason.\n"
     "Ends when the interface is deleted or /var/run/wireguard/INTERFACE.sock is removed.\n"
     "\n"
     "  -f, --foreground  stay in the foreground (also: WG_PROCESS_FOREGROUND=1)\n"
@@ -154,27 +156,37 @@ static int open_engine(struct device *d, const struct arguments *a)
     return error != 0 ? error : engine_new(&d->engine, tun, &options);
 }
 
+struct life {
+    struct engine *engine;
+    bool ended;
+};
+
 static void signal_ready(void *context, int fd)
 {
     struct signalfd_siginfo info;
-    bool *ended = context;
-    if (read(fd, &info, sizeof(info)) > 0)
-        *ended = true;
+    struct life *life = context;
+    if (read(fd, &info, sizeof(info)) <= 0)
+        return;
+    if (info.ssi_signo == SIGUSR1)
+        counters_print(life->engine, stderr);
+    else
+        life->ended = true;
 }
 
 /* Blocked before any thread exists, so that they arrive here alone. In the process that is to get them: an epoll hears
  * only of the signals of the process that added the descriptor. */
-static int watch_signals(struct loop *loop, bool *ended)
+static int watch_signals(struct life *life)
 {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
     if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0)
         return ERROR_IO;
     int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? ERROR_IO : loop_add(loop, fd, signal_ready, ended);
+    return fd < 0 ? ERROR_IO : loop_add(engine_loop(life->engine), fd, signal_ready, life);
 }
 
 /* The parent leaves once everything answers; no thread has been started yet. */
@@ -195,27 +207,27 @@ static int daemonise(void)
     return 0;
 }
 
-static int run(struct device *d, struct uapi_server *server, const bool *ended)
+static int run(const struct life *life, struct uapi_server *server)
 {
     int error = 0;
     memory_release_code();
-    while (error == 0 && !*ended && !uapi_server_is_removed(server))
-        error = engine_run_once(d->engine);
+    while (error == 0 && !life->ended && !uapi_server_is_removed(server))
+        error = engine_run_once(life->engine);
     return error == ERROR_GONE ? 0 : error;
 }
 
 static int serve(struct device *d, const struct arguments *a)
 {
     struct uapi_server *server;
-    bool ended = false;
+    struct life life = {.engine = d->engine};
     int error = uapi_server_new(&server, d, a->interface);
     if (error != 0)
         return fail("can't serve", a->interface, error);
     error = a->foreground ? 0 : daemonise();
     if (error == 0)
-        error = watch_signals(engine_loop(d->engine), &ended);
+        error = watch_signals(&life);
     if (error == 0)
-        error = run(d, server, &ended);
+        error = run(&life, server);
     uapi_server_free(server);
     return error == 0 ? 0 : fail("lost", a->interface, error);
 }

@@ -1,5 +1,6 @@
 """What wg-peer does when something is missing, taken or gone: says so, leaves nothing behind, and goes on if it can."""
 import contextlib
+import signal
 import socket
 
 import pytest
@@ -194,3 +195,19 @@ def test_peers_that_come_and_go_while_the_interface_is_down_take_no_more_memory(
 
     before = memory_after(4)
     assert memory_after(36) < before + (4 << 20)
+
+
+def test_it_tells_on_request_what_it_refused(world):
+    a, b = world.host("a"), world.host("b")
+    world.wire(a, b, **WIRE)
+    node = world.node(a, "wg-peer", ["10.9.0.1/24"])
+    with b.socket() as stranger:
+        for datagram in (b"", b"junk", bytes([1, 0, 0, 0]) + bytes(144), bytes([4, 0, 0, 0]) + bytes(60)):
+            stranger.sendto(datagram, (a.v4, node.port))
+
+    def counters():
+        node.process.send_signal(signal.SIGUSR1)
+        return dict(line.split("=") for line in node.log.read_text().splitlines() if "=" in line)
+
+    refused = {"strange": "1", "bad_mac1": "1", "unknown_index": "1", "handshakes": "0"}
+    worlds.wait_until(lambda: refused.items() <= counters().items(), what=refused)
