@@ -262,7 +262,12 @@ int engine_set_port(struct engine *e, uint16_t port)
     if (e->up && port != 0 && port == e->port)
         return 0;
     e->port = port;
-    return e->up ? move_port(e, old_port) : follow_link(e);
+    if (e->up)
+        return move_port(e, old_port);
+    int error = follow_link(e);
+    if (error != 0)
+        e->port = old_port;
+    return error;
 }
 
 uint16_t engine_port(const struct engine *e)

@@ -80,14 +80,16 @@ static int take_input(struct connection *c)
         char byte = c->input[c->input_at++];
         if (byte == '\n') {
             c->line[c->line_len] = '\0';
-            c->line_len = 0;
             uapi_line(&c->request, c->server->device, c->line, &c->reply);
+            wipe(c->line, c->line_len); /* it may have held a key */
+            c->line_len = 0;
         } else if (byte != '\0' && c->line_len < sizeof(c->line) - 1) {
             c->line[c->line_len++] = byte;
         } else {
             return ERROR_MALFORMED;
         }
     }
+    wipe(c->input, c->input_at);
     return 0;
 }
 
