@@ -252,9 +252,7 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
     count(&t->counters.handshakes);
 
     /* What was staged, or a keepalive, confirms the session to the responder (paper section 6.5). */
-    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
-    action->flush.peer = p->id;
-    action->flush.keepalive = true;
+    action_flush(actions, p, true);
 }
 
 void cookie_reply_received(struct tunnel *t, const struct message_cookie_reply *message, uint64_t now)

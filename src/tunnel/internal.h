@@ -169,6 +169,8 @@ static inline void entropy(struct tunnel *t, void *out, size_t len)
 
 /* tunnel.c */
 must_check struct tunnel_action *action_add(struct tunnel_actions *actions, enum tunnel_action_kind kind);
+/* Has the sealing thread send what is staged, or, if nothing is and `keepalive`, an empty packet. */
+void action_flush(struct tunnel_actions *actions, const struct peer *p, bool keepalive);
 /* Claims a fresh random index. */
 must_check int claim_index(struct tunnel *t, struct index_table *table, void *value, uint32_t *out);
 

@@ -237,9 +237,7 @@ int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoi
         return ERROR_NOT_FOUND;
     if (!peer_set_endpoint(p, endpoint))
         return ERROR_MEMORY;
-    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
-    action->flush.peer = peer;
-    action->flush.keepalive = false;
+    action_flush(actions, p, false);
     return 0;
 }
 
@@ -262,11 +260,8 @@ void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds,
     p->keepalive = seconds;
     p->persistent_at = seconds != 0 && t->up ? now.monotonic + seconds * SECOND : 0;
     timers_arm(p);
-    if (turned_on && t->up) {
-        struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
-        action->flush.peer = peer;
-        action->flush.keepalive = true;
-    }
+    if (turned_on && t->up)
+        action_flush(actions, p, true);
 }
 
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE])

@@ -103,13 +103,6 @@ static bool take_due_shared(_Atomic uint64_t *at, uint64_t now)
     return value != NOT_PENDING && value <= now && atomic_compare_exchange_strong(at, &value, NOT_PENDING);
 }
 
-static void flush_keepalive(struct peer *p, struct tunnel_actions *actions)
-{
-    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
-    action->flush.peer = p->id;
-    action->flush.keepalive = true;
-}
-
 /* The initiation was not answered: try again, or give up (paper section 6.4). */
 static void retransmit(struct peer *p, struct tunnel_time now, struct tunnel_actions *actions)
 {
@@ -133,7 +126,7 @@ static void persistent(struct peer *p, uint64_t now, struct tunnel_actions *acti
         p->persistent_at = last + interval;
         return;
     }
-    flush_keepalive(p, actions);
+    action_flush(actions, p, true);
     p->persistent_at = now + interval;
 }
 
@@ -144,7 +137,7 @@ void timers_expire(struct peer *p, struct tunnel_time now, struct tunnel_actions
     if (take_due(&p->retransmit_at, now.monotonic))
         retransmit(p, now, actions);
     if (take_due_shared(&p->keepalive_at, now.monotonic))
-        flush_keepalive(p, actions);
+        action_flush(actions, p, true);
     if (take_due_shared(&p->new_handshake_at, now.monotonic)) {
         peer_forget_local(p);
         initiate(p, false, now, actions);

@@ -16,6 +16,13 @@ struct tunnel_action *action_add(struct tunnel_actions *actions, enum tunnel_act
     return action;
 }
 
+void action_flush(struct tunnel_actions *actions, const struct peer *p, bool keepalive)
+{
+    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
+    action->flush.peer = p->id;
+    action->flush.keepalive = keepalive;
+}
+
 int claim_index(struct tunnel *t, struct index_table *table, void *value, uint32_t *out)
 {
     int error;
@@ -168,13 +175,6 @@ static void step_static_step(struct tunnel *t, struct static_step *step, struct 
     }
 }
 
-static void flush(struct peer *p, bool keepalive, struct tunnel_actions *actions)
-{
-    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
-    action->flush.peer = p->id;
-    action->flush.keepalive = keepalive;
-}
-
 static void step_notice(struct tunnel *t, const struct tunnel_notice *notice, struct tunnel_time now,
                         struct tunnel_actions *actions)
 {
@@ -186,7 +186,7 @@ static void step_notice(struct tunnel *t, const struct tunnel_notice *notice, st
     if (notice->bits & TUNNEL_NOTICE_CONFIRMED && session_confirm(p, notice->session)) {
         timers_handshake_complete(p, now);
         count(&t->counters.handshakes);
-        flush(p, false, actions);
+        action_flush(actions, p, false);
     }
     if (notice->bits & TUNNEL_NOTICE_HANDSHAKE)
         initiate(p, false, now, actions);
