@@ -83,19 +83,6 @@ static void write_initiation(struct peer *p, struct handshake *h, const struct i
     wipe(key, sizeof(key));
 }
 
-static void step_from_noise(struct static_step *step, const struct noise *n)
-{
-    memcpy(step->chaining_key, n->chaining_key, BLAKE2S_SIZE);
-    memcpy(step->hash, n->hash, BLAKE2S_SIZE);
-}
-
-static void noise_from_step(struct noise *n, const struct static_step *step)
-{
-    n->error = 0;
-    memcpy(n->chaining_key, step->chaining_key, BLAKE2S_SIZE);
-    memcpy(n->hash, step->hash, BLAKE2S_SIZE);
-}
-
 /* A wish for a handshake may have been under way while one was completed. */
 static bool fulfilled(const struct peer *p)
 {
@@ -125,7 +112,7 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     struct static_step *step = &action_add(actions, TUNNEL_ACTION_STATIC_STEP)->static_step;
     memset(step, 0, sizeof(*step));
     write_initiation(p, h, own, (struct message_initiation *)step->message);
-    step_from_noise(step, &h->noise);
+    noise_save(&h->noise, step->chaining_key, step->hash);
     memcpy(step->remote, p->public_key, X25519_SIZE);
     step->text_kind = STATIC_STEP_SEAL_TEXT;
     step->text_len = MESSAGE_TIMESTAMP_SIZE;
@@ -166,7 +153,7 @@ void initiate_sealed(struct tunnel *t, struct static_step *step, struct tunnel_t
         handshake_end(p);
         return;
     }
-    noise_from_step(&p->handshake->noise, step);
+    noise_load(&p->handshake->noise, step->chaining_key, step->hash);
     p->handshake->sent = true;
     memcpy(message->sealed_timestamp, step->text, sizeof(message->sealed_timestamp));
     send_to_peer(p, message, sizeof(*message), now.monotonic, actions);
@@ -200,7 +187,7 @@ void response_received(struct tunnel *t, const struct message_response *message,
     }
     struct static_step *step = &action_add(actions, TUNNEL_ACTION_STATIC_STEP)->static_step;
     memset(step, 0, sizeof(*step));
-    step_from_noise(step, &n);
+    noise_save(&n, step->chaining_key, step->hash);
     memcpy(step->remote, message->ephemeral, X25519_SIZE);
     memcpy(step->message, message, sizeof(*message));
     step->text_kind = STATIC_STEP_NO_TEXT;
@@ -216,7 +203,7 @@ static struct session *session_from_response(struct peer *p, struct static_step 
     const struct message_response *message = (const struct message_response *)step->message;
     struct crypto *c = p->tunnel->crypto;
     struct noise n;
-    noise_from_step(&n, step);
+    noise_load(&n, step->chaining_key, step->hash);
     noise_open_response(&n, c, p->preshared_key, message->sealed_nothing);
     if (n.error != 0) {
         noise_wipe(&n);

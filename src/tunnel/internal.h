@@ -162,6 +162,16 @@ static inline void add_bytes(_Atomic uint64_t *counter, uint64_t bytes)
     atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
 }
 
+/* How a data thread keeps from repeating a wish: true at most once an interval. */
+static inline bool ask(_Atomic uint64_t *asked, uint64_t interval, uint64_t now)
+{
+    uint64_t last = atomic_load_explicit(asked, memory_order_relaxed);
+    if (last != 0 && now < last + interval)
+        return false;
+    atomic_store_explicit(asked, now, memory_order_relaxed);
+    return true;
+}
+
 static inline void entropy(struct tunnel *t, void *out, size_t len)
 {
     t->options.entropy.fill(t->options.entropy.context, out, len);

@@ -26,6 +26,19 @@ void noise_wipe(struct noise *n)
     wipe(n, sizeof(*n));
 }
 
+void noise_save(const struct noise *n, uint8_t chaining_key[BLAKE2S_SIZE], uint8_t hash[BLAKE2S_SIZE])
+{
+    memcpy(chaining_key, n->chaining_key, BLAKE2S_SIZE);
+    memcpy(hash, n->hash, BLAKE2S_SIZE);
+}
+
+void noise_load(struct noise *n, const uint8_t chaining_key[BLAKE2S_SIZE], const uint8_t hash[BLAKE2S_SIZE])
+{
+    n->error = 0;
+    memcpy(n->chaining_key, chaining_key, BLAKE2S_SIZE);
+    memcpy(n->hash, hash, BLAKE2S_SIZE);
+}
+
 void noise_mix_hash(struct noise *n, struct crypto *c, const void *data, size_t len)
 {
     stick(n, crypto_blake2s(c, n->hash, n->hash, BLAKE2S_SIZE, data, len));

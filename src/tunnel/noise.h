@@ -15,6 +15,9 @@ struct noise {
 /* The state before the first message to the holder of `responder`. */
 void noise_start(struct noise *n, struct crypto *c, const uint8_t responder[X25519_SIZE]);
 void noise_wipe(struct noise *n);
+/* To and from where it waits: a static step, or another process's answer. */
+void noise_save(const struct noise *n, uint8_t chaining_key[BLAKE2S_SIZE], uint8_t hash[BLAKE2S_SIZE]);
+void noise_load(struct noise *n, const uint8_t chaining_key[BLAKE2S_SIZE], const uint8_t hash[BLAKE2S_SIZE]);
 
 void noise_mix_hash(struct noise *n, struct crypto *c, const void *data, size_t len);
 /* Mixes `input` into the chaining key; `key`, if not NULL, receives the AEAD key that comes with it. */

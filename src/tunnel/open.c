@@ -73,11 +73,7 @@ static bool renewal_due(struct session *s, uint64_t now)
     if (!s->initiator || now < s->born + LAST_MINUTE ||
         atomic_load_explicit(&s->indexed.peer->sending, memory_order_relaxed) != s)
         return false;
-    uint64_t asked = atomic_load_explicit(&s->renewal_asked, memory_order_relaxed);
-    if (asked != 0 && now < asked + REKEY_TIMEOUT)
-        return false;
-    atomic_store_explicit(&s->renewal_asked, now, memory_order_relaxed);
-    return true;
+    return ask(&s->renewal_asked, REKEY_TIMEOUT, now);
 }
 
 /* Returns whether the control thread's timer comes too late for what was set. */

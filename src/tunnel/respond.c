@@ -18,8 +18,7 @@ void initiation_received(struct tunnel *t, const struct message_initiation *mess
         return;
     struct static_step *step = &action_add(actions, TUNNEL_ACTION_STATIC_STEP)->static_step;
     memset(step, 0, sizeof(*step));
-    memcpy(step->chaining_key, n.chaining_key, BLAKE2S_SIZE);
-    memcpy(step->hash, n.hash, BLAKE2S_SIZE);
+    noise_save(&n, step->chaining_key, step->hash);
     memcpy(step->remote, message->ephemeral, X25519_SIZE);
     memcpy(step->message, message, sizeof(*message));
     memcpy(step->text, message->sealed_static, sizeof(message->sealed_static));
@@ -72,13 +71,12 @@ static int write_response(struct session *s, const struct static_step *step, str
     struct crypto *c = p->tunnel->crypto;
     const struct message_initiation *message = (const struct message_initiation *)step->message;
     uint8_t ephemeral[X25519_SIZE];
-    struct noise n = {.error = 0};
+    struct noise n;
 
     memset(response, 0, sizeof(*response));
     response->type = put_le32(MESSAGE_RESPONSE);
     response->receiver = message->sender;
-    memcpy(n.chaining_key, step->chaining_key, BLAKE2S_SIZE);
-    memcpy(n.hash, step->hash, BLAKE2S_SIZE);
+    noise_load(&n, step->chaining_key, step->hash);
     entropy(p->tunnel, ephemeral, sizeof(ephemeral));
     n.error = crypto_x25519_public(c, response->ephemeral, ephemeral);
     noise_mix_ephemeral(&n, c, response->ephemeral);

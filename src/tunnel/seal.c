@@ -17,16 +17,6 @@ struct peer *tunnel_route(struct tunnel *t, const uint8_t *packet, size_t len)
     return p;
 }
 
-/* True at most once an interval. */
-static bool ask(_Atomic uint64_t *asked, uint64_t interval, uint64_t now)
-{
-    uint64_t last = atomic_load_explicit(asked, memory_order_relaxed);
-    if (last != 0 && now < last + interval)
-        return false;
-    atomic_store_explicit(asked, now, memory_order_relaxed);
-    return true;
-}
-
 static bool usable(const struct session *s, size_t packets, uint64_t now)
 {
     return s && now < s->born + REJECT_AFTER_TIME &&

@@ -18,23 +18,20 @@ static void run_text(struct static_step *step, struct noise *n, struct crypto *c
 
 void static_step_run(struct static_step *step, struct crypto *c, const uint8_t private_key[X25519_SIZE])
 {
-    struct noise n = {.error = 0};
+    struct noise n;
     uint8_t key[AEAD_KEY_SIZE];
 
     if (step->text_len > X25519_SIZE) {
         step->result = ERROR_INVALID;
         return;
     }
-    memcpy(n.chaining_key, step->chaining_key, BLAKE2S_SIZE);
-    memcpy(n.hash, step->hash, BLAKE2S_SIZE);
+    noise_load(&n, step->chaining_key, step->hash);
     noise_mix_dh(&n, c, private_key, step->remote, key);
     if (n.error == 0 && step->text_kind != STATIC_STEP_NO_TEXT)
         run_text(step, &n, c, key);
     step->result = n.error;
-    if (n.error == 0) {
-        memcpy(step->chaining_key, n.chaining_key, BLAKE2S_SIZE);
-        memcpy(step->hash, n.hash, BLAKE2S_SIZE);
-    }
+    if (n.error == 0)
+        noise_save(&n, step->chaining_key, step->hash);
     wipe(key, sizeof(key));
     noise_wipe(&n);
 }
