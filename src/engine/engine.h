@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "net/loop.h"
 #include "net/tun.h"
+#include "policy/rules.h"
 #include "tunnel/tunnel.h"
 
 struct engine;
@@ -27,10 +28,30 @@ struct engine_options {
     /* The interface is up, but the engine could not follow: no port, no threads. It tries again when the interface or
      * the port changes. May be NULL. */
     void (*trouble)(void *context, int error);
+
+    /* Instead of run_step, for a holder of the key in another process: takes a copy of the step; its result comes back
+     * through engine_stepped, in any order and however late. */
+    void (*begin_step)(void *context, const struct static_step *step);
+    /* A control frame (first nibble 0, wire/frame.h; never a relayed datagram) came in the session with `from`. On the
+     * control thread. NULL: such packets are dropped. */
+    void (*frame)(void *context, peer_id from, const uint8_t *bytes, size_t len);
+    /* Packets wait for a peer that has no endpoint (at most once a second for each), or were sent to an inner address
+     * that is no peer's (`peer` 0; `address` of 4 or 16 bytes; at most 16 a second). */
+    void (*wanted)(void *context, peer_id peer, const uint8_t *address, size_t len);
+    /* A handshake with `peer` was completed (each time), or given up, or its last session ended. */
+    void (*link)(void *context, peer_id peer, bool up);
+    /* A peer that is only listened to (engine_set_silent) initiated, authentically. */
+    void (*intruder)(void *context, peer_id peer);
+    /* Already open UDP sockets, both on one port, to use while up instead of opening any; -1: no such family. Not
+     * closed by the engine. Used if `adopt_udp`. */
+    bool adopt_udp;
+    int udp4, udp6;
+    /* Inner packets are judged by policy (engine_set_grants), and what is refused is told the local sender by ICMP. */
+    bool police;
     void *context;
 };
 
-/* Takes over `tun`, also on failure. */
+/* Takes over `tun`, also on failure. `tun` NULL: no inner packets, only frames; always up. */
 must_check int engine_new(struct engine **out, struct tun *tun, const struct engine_options *options);
 /* Stops the threads and closes and wipes everything. */
 void engine_free(struct engine *e);
@@ -51,6 +72,41 @@ uint32_t engine_mark(const struct engine *e);
 struct loop *engine_loop(struct engine *e);
 /* One turn of the loop. ERROR_GONE once the interface was deleted. */
 must_check int engine_run_once(struct engine *e);
+
+/* ---- For a node of a network ---- */
+
+/* What begin_step was given, once it was run. */
+void engine_stepped(struct engine *e, struct static_step *step);
+
+/* A control frame into the session with `peer`; waits for one if there is none (as staged packets do). */
+void engine_send_frame(struct engine *e, peer_id peer, const uint8_t *bytes, size_t len);
+
+/* The peer's name on the relayed path: the first 8 bytes of its device id. Set once, before any path of it is used. */
+must_check int engine_set_name(struct engine *e, peer_id peer, const uint8_t name[8]);
+/* From now on the peer is sent to through `relay`, a peer with an endpoint of its own that is not relayed: datagrams
+ * for `peer` go out as relayed datagrams (wire/frame.h) in the session with `relay`. What comes in that way roams the
+ * peer as any endpoint does. Nothing relayed is carried inside something relayed. */
+must_check int engine_set_relayed(struct engine *e, peer_id peer, peer_id relay);
+must_check int engine_set_direct(struct engine *e, peer_id peer, const struct endpoint *endpoint);
+/* The path that is in use: 0 none, 1 direct (`endpoint`), 2 relayed (`relay`). */
+int engine_path(const struct engine *e, peer_id peer, struct endpoint *endpoint, peer_id *relay);
+
+/* Begins a handshake now (unless one is under way or the session is fresh, under a minute old). */
+void engine_connect(struct engine *e, peer_id peer);
+/* An initiation of this peer is authenticated, told to `intruder`, and never answered. Sessions that it has go on. */
+void engine_set_silent(struct engine *e, peer_id peer, bool silent);
+/* Besides our static key we also answer on this one (static_step.local = 1), to `peer` alone; NULL: no longer. */
+must_check int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer);
+
+/* We are a relay: datagrams between these two pass. At most `rate` bytes/s of each origin, with a burst of 100 ms (but
+ * 256 KiB at least). */
+must_check int engine_permit(struct engine *e, peer_id a, peer_id b, bool yes);
+void engine_set_relay_rate(struct engine *e, uint64_t bytes_per_second);
+
+/* What this peer and we may begin with each other; copied. Without any: nothing passes. Live flows are judged anew. */
+must_check int engine_set_grants(struct engine *e, peer_id peer, const struct grant *out, uint32_t out_count,
+                                 const struct grant *in, uint32_t in_count);
+uint64_t engine_refused(const struct engine *e, peer_id peer); /* packets, both ways */
 
 /* What was lost on the way, for people; only ever grow. */
 struct engine_counters {

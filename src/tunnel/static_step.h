@@ -25,6 +25,7 @@ struct static_step {
     uint8_t remote[X25519_SIZE];
     uint8_t text_kind; /* enum static_step_text */
     uint8_t text_len;  /* of the plaintext, at most 32 */
+    uint8_t local;     /* which of our static keys: 0 ours, 1 the second one (tunnel_set_second_key) */
     /* In and out */
     uint8_t text[X25519_SIZE + AEAD_TAG_SIZE]; /* plaintext, or plaintext sealed */
     /* Out */

@@ -1,0 +1,98 @@
+/* The mesh: sessions with relays, introductions, and by which path a device is reached. A pure state machine beside the
+ * tunnel: it says whom to connect to and what to tell them; what is to be done goes out through `mesh_ops`.
+ *
+ * A node keeps sessions with the two relays that rendezvous hashing of its id selects among those that answer; who
+ * looks for it computes the same. A node that is a relay introduces members to each other and permits them to send
+ * through it. Everything here is about devices that the state handed over: what is not among them draws nothing. */
+#ifndef MESH_MESH_H
+#define MESH_MESH_H
+
+#include "identity/identity.h"
+#include "wire/frame.h"
+
+struct mesh;
+
+enum mesh_flags {
+    MESH_MEMBER = 1, /* joined and live */
+    MESH_INVITE = 2, /* an open invite: its key may reach the door, nothing else */
+    MESH_RELAY = 4,
+    MESH_USED_INVITE = 8, /* listened to, never answered: whoever uses it now is a thief or a clone */
+    MESH_FOUNDING = 16,   /* the hub under the founding invite's key, until its join was seen */
+};
+
+/* A device that this node may have a session with. */
+struct mesh_device {
+    struct device_id id;
+    uint32_t flags;
+    bool has_endpoint; /* relays: where they are */
+    struct underlay endpoint;
+};
+
+enum mesh_path_kind { MESH_PATH_NONE, MESH_PATH_DIRECT, MESH_PATH_RELAYED };
+
+struct mesh_ops {
+    /* Into the session with `to`; waits for one if there is none yet. */
+    void (*send)(void *context, const struct device_id *to, const uint8_t *frame, size_t len);
+    /* From now on `to` is sent to at this endpoint, or through this relay; sessions are begun as packets ask for it. */
+    void (*direct)(void *context, const struct device_id *to, const struct underlay *endpoint);
+    void (*relayed)(void *context, const struct device_id *to, const struct device_id *relay);
+    /* Begin, or begin anew, a handshake with `to`, and keep the session alive (seconds, 0: not). */
+    void (*connect)(void *context, const struct device_id *to, uint16_t keepalive);
+    /* We are the relay: these two may send each other datagrams through us, or no longer. */
+    void (*permit)(void *context, const struct device_id *a, const struct device_id *b, bool yes);
+    /* We are the relay: may they meet? The state answers with mesh_met. `what` is the question's ASK. */
+    void (*meet)(void *context, uint32_t question, const struct device_id *asker, const struct frame_introduce *what);
+    /* For the state: frames of its kinds (get, part, join, joined, statement, notice) as they came, */
+    void (*deliver)(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len);
+    /* and what an introduction or a hello taught: an invite opening and a signed head (either may be empty). */
+    void (*learn)(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head);
+    /* An answer to mesh_ping; rtt in ns; 0: none came. */
+    void (*pong)(void *context, uint32_t number, uint64_t rtt);
+    /* A session of the mesh's own concern began or ended (relays, and at a relay its members). */
+    void (*link)(void *context, const struct device_id *device, bool up);
+    void (*entropy)(void *context, uint8_t *out, size_t len);
+    void *context;
+};
+
+must_check int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops);
+void mesh_free(struct mesh *m);
+
+/* Who we are. Before that nothing is done. */
+void mesh_self(struct mesh *m, const struct device_id *id, bool relay);
+/* The latest signed head, for hellos and introductions. */
+void mesh_head(struct mesh *m, const uint8_t head[FRAME_SIGNED_HEAD_SIZE]);
+
+/* A device appeared or changed; is gone (its paths, permissions and pings end). ERROR_MEMORY. */
+must_check int mesh_device(struct mesh *m, const struct mesh_device *device, uint64_t now);
+void mesh_device_gone(struct mesh *m, const struct device_id *id);
+
+/* A session with `id` was made (each new keypair), or there is none any more and none could be made. */
+void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now);
+/* A frame came in the session with `from`. Malformed ones are counted and dropped. */
+void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *frame, size_t len, uint64_t now);
+/* Somebody here wants to send: to a device without a path, or to an overlay address that no known device has. */
+void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now);
+void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now);
+/* The state's answer to `meet`: `target` NULL: no. The openings are each one's for the other. */
+struct mesh_meeting {
+    const struct device_id *target;
+    struct frame_view asker_opening, target_opening;
+};
+void mesh_met(struct mesh *m, uint32_t question, const struct mesh_meeting *answer, uint64_t now);
+/* One probe through the tunnel; `pong` is called once, within 2 s. */
+void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint64_t now);
+
+void mesh_timer(struct mesh *m, uint64_t now);
+uint64_t mesh_deadline(const struct mesh *m);
+
+/* The two relays (fewer if there are fewer) that rendezvous hashing selects for `id`, best first. */
+uint32_t mesh_relays_of(const struct mesh *m, const struct device_id *id, struct device_id out[2]);
+enum mesh_path_kind mesh_path(const struct mesh *m, const struct device_id *id, struct device_id *relay);
+
+struct mesh_counters {
+    uint64_t malformed, strange; /* frames: broken; not permitted from whom they came */
+    uint64_t introductions, refused, forgotten;
+};
+void mesh_read_counters(const struct mesh *m, struct mesh_counters *out);
+
+#endif

@@ -1,0 +1,36 @@
+/* Policy as people write it: YAML, read by a table of keywords, each error with line and column; and what becomes of
+ * it: one set of rules for each subject that they name. */
+#ifndef POLICY_DOCUMENT_H
+#define POLICY_DOCUMENT_H
+
+#include "policy/rules.h"
+
+#define POLICY_TEXT_MAX (1u << 20)
+
+struct policy_error {
+    uint32_t line, column; /* from 1 */
+    char text[200];        /* what is wrong and what would be right; one line */
+};
+
+/* What a name in a rule means; false: nobody has it. `all` is known without asking. */
+struct policy_names {
+    bool (*group)(void *context, const char *name, struct subject *out);
+    bool (*device)(void *context, const char *name, struct subject *out);
+    void *context;
+};
+
+/* Reads a whole file. 0 and the rules in `out` (rule_set_free), or ERROR_MALFORMED with the first `errors_max` errors
+ * and their number, or ERROR_MEMORY. A name that is both a group and a device is an error, as is one that is neither.
+ */
+must_check int policy_read(struct rule_set **out, const char *text, size_t len, const struct policy_names *names,
+                           struct policy_error *errors, uint32_t errors_max, uint32_t *error_count);
+
+/* The rules that name a subject, on either side; NULL when there are none or there is no memory (`*error` tells). */
+struct rule_set *policy_of_subject(const struct rule_set *all, const struct subject *subject, int *error);
+/* The subjects that rules name, each once, ascending. Returns their number; writes at most `max`. */
+uint32_t policy_subjects(const struct rule_set *all, struct subject *out, uint32_t max);
+
+/* One line for each rule, as `policy show` prints it. Returns the length that it has or would have (snprintf). */
+must_check int policy_print(const struct rule_set *set, char *out, size_t capacity);
+
+#endif
