@@ -21,6 +21,9 @@ struct grant {
     uint16_t low, high;
 };
 
+/* Adds one to grants that are ascending and merged, and stay so. False: it would be one more than `max`. */
+bool grants_add(struct grant *grants, uint32_t *count, uint32_t max, const struct grant *more);
+
 struct rule {
     struct subject from, to;
     char from_name[NAME_MAX_LEN + 1], to_name[NAME_MAX_LEN + 1]; /* for people */
@@ -36,7 +39,8 @@ struct rule_set {
 };
 void rule_set_free(struct rule_set *set);
 
-/* The CBOR array of rules, each a map. A key that is unknown makes its rule allow nothing (grant_count 0). */
+/* The CBOR array of rules, each a map: 0 from, 1 to (16 bytes each), 2, 3 their names (text), 4 line, 5 grants, an
+ * array of [protocol, low, high]. A key or a protocol that is unknown makes its rule allow nothing (grant_count 0). */
 void rule_set_put(struct cursor *c, const struct rule_set *set);
 /* From an item that passed cbor_check; NULL with an error stuck in the cursor. The caller frees. */
 struct rule_set *rule_set_get(struct cursor *c);
@@ -45,7 +49,7 @@ struct rule_set *rule_set_get(struct cursor *c);
  * ascending and merged. Returns their number, at most GRANTS_MAX; what does not fit is left out, which allows less. */
 uint32_t rules_grants(const struct rule_set *const *sets, uint32_t set_count, const struct subject *from,
                       uint32_t from_count, const struct subject *to, uint32_t to_count, struct grant out[GRANTS_MAX]);
-/* Whether any rule joins the two, in either direction. */
+/* Whether any rule joins the two, in either direction. One that allows nothing joins nobody. */
 bool rules_join(const struct rule_set *const *sets, uint32_t set_count, const struct subject *a, uint32_t a_count,
                 const struct subject *b, uint32_t b_count);
 /* Whether grants, ascending and merged, hold a destination port. */
