@@ -24,5 +24,4 @@ must_check int store_restore(struct store *s, int (*each)(void *context, const s
  * be, as the last one, if its very last write failed. */
 must_check int store_append(struct store *s, const struct sequencer_entry *entry);
 
-
 #endif

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "ledger/sequencer_internal.h"
 
 int sequencer_new(struct sequencer **out, struct crypto *c, const struct sequencer_ops *ops,

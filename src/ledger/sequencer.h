@@ -26,7 +26,7 @@ struct sequencer_entry {
     const struct sequencer_opening {
         uint8_t commitment[SHA256_SIZE];
         struct frame_view bytes;
-    } *openings;
+    } * openings;
 };
 
 struct sequencer_ops {

@@ -259,8 +259,8 @@ static int greet(struct sequencer *s, const struct frame *f, uint64_t wall, uint
 typedef int take_frame(struct sequencer *s, const struct frame *f, uint64_t wall, uint64_t now);
 
 static take_frame *const takers[] = {
-    [FRAME_HELLO] = greet, [FRAME_GET] = serve,           [FRAME_PART] = take_part,
-    [FRAME_JOIN] = take_join, [FRAME_STATEMENT] = take_offer,
+    [FRAME_HELLO] = greet,          [FRAME_GET] = serve, [FRAME_PART] = take_part, [FRAME_JOIN] = take_join,
+    [FRAME_STATEMENT] = take_offer,
 };
 
 int sequencer_frame(struct sequencer *s, const uint8_t *frame, size_t len, uint64_t wall, uint64_t now)

@@ -8,9 +8,9 @@
 #include "ledger/sequencer.h"
 #include "ledger/sync.h"
 
-#define SEQUENCER_OFFER_MAX (8u << 20)                 /* bytes of a submission */
+#define SEQUENCER_OFFER_MAX (8u << 20)                /* bytes of a submission */
 #define SEQUENCER_PULL_PATIENCE UINT64_C(30000000000) /* ns without a part; then the slot may go to another */
-#define SEQUENCER_BLOBS_MAX 4                          /* kept for the gets that follow */
+#define SEQUENCER_BLOBS_MAX 4                         /* kept for the gets that follow */
 
 /* What a device's invite claims for it; beside fold_device_at of the same number. */
 struct sequencer_claim {
