@@ -37,9 +37,9 @@ void founding_make(struct founding *f, struct crypto *c);
 
 struct invite_of {
     const char *name;
-    uint8_t seed;        /* of the invite's keys: a number */
-    uint8_t ipv4;        /* last byte; 0: none */
-    uint8_t signer;      /* 0: ROLE */
+    uint8_t seed;         /* of the invite's keys: a number */
+    uint8_t ipv4;         /* last byte; 0: none */
+    uint8_t signer;       /* 0: ROLE */
     uint64_t join_before; /* 0: an hour after founding */
 };
 void invite_make(struct made *out, const struct founding *f, const struct invite_of *what);
