@@ -2,7 +2,8 @@
  *
  * A statement is the CBOR array [body, [[key, signature], ...]]: `body` is a byte string that holds a CBOR map (key 0:
  * kind, key 1: network id, absent in the first root; then the kind's own), each signature is Ed25519 over
- * "nightjar statement 1\0" followed by the body. Its hash is SHA-256 of all its bytes. docs/PROTOCOL.md has every key.
+ * "nightjar statement 1\0" followed by the body; signatures ascend by key. Its hash is SHA-256 of all its bytes.
+ * docs/PROTOCOL.md has every key.
  */
 #ifndef LEDGER_STATEMENT_H
 #define LEDGER_STATEMENT_H
@@ -87,7 +88,7 @@ struct statement_rotate {
 };
 
 /* One change of a policy: the subject's opening from now on, or that it has none. 16 + 1 + 32 bytes in the body's byte
- * string of changes: subject, 1 or 0, commitment (zero when gone); subjects ascend. */
+ * string of changes: subject, 1 (stays) or 0 (gone), commitment (zero when gone); subjects ascend. */
 #define POLICY_CHANGE_SIZE 49
 struct policy_change {
     struct subject subject;
@@ -101,6 +102,8 @@ struct statement_policy {
     const uint8_t *changes; /* view: change_count * POLICY_CHANGE_SIZE bytes */
 };
 void statement_policy_change(const struct statement_policy *p, uint32_t i, struct policy_change *out);
+/* Writes one change as the body holds it. */
+void statement_policy_change_put(uint8_t out[POLICY_CHANGE_SIZE], const struct policy_change *change);
 
 /* revoke, isolate, uninvite. */
 struct statement_about {
@@ -110,7 +113,7 @@ struct statement_about {
 
 struct statement_restore {
     uint32_t count;
-    uint8_t isolates[RESTORE_MAX][SHA256_SIZE];
+    uint8_t isolates[RESTORE_MAX][SHA256_SIZE]; /* ascending */
 };
 
 struct statement_release {
@@ -156,7 +159,8 @@ must_check int statement_body(const struct statement *s, uint8_t *out, size_t ca
 struct signer {
     uint8_t seed[ED25519_SEED_SIZE];
 };
-/* Body and signatures in one: returns the statement's length. ERROR_OVERFLOW. */
+/* Body and signatures in one: returns the statement's length. ERROR_OVERFLOW; ERROR_INVALID for what could not be
+ * decoded. */
 must_check int statement_sign(struct crypto *c, const struct statement *s, const struct signer *signers,
                               uint32_t signer_count, uint8_t *out, size_t capacity);
 
