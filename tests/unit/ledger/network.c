@@ -424,6 +424,22 @@ static struct net_node *node_with_key(struct net *net, const struct replica_devi
     return NULL;
 }
 
+static void answer_as_controller(struct net *net, const uint8_t *frame, size_t len)
+{
+    struct frame asked, answer = {.kind = FRAME_PART};
+    if (frame_decode(&asked, frame, len) || asked.kind != FRAME_GET)
+        return;
+    const struct net_bytes *blob = asked.get.what == SYNC_LEDGER ? &net->fake->ledger : &net->fake->openings;
+    if (!serve_part(&asked.get, asked.get.to == UINT64_MAX ? net->fake->to : asked.get.to, blob->bytes, blob->len,
+                    &answer.part))
+        return;
+    struct net_message m = {.to = NET_HUB(net), .from = replica_controller};
+    int encoded = frame_encode(&answer, m.frame, sizeof(m.frame));
+    assert_true(encoded > 0);
+    m.len = (size_t)encoded;
+    post(net, &m);
+}
+
 static void op_send(void *context, const struct device_id *to, const uint8_t *frame, size_t len)
 {
     struct net_node *n = context;
@@ -434,7 +450,9 @@ static void op_send(void *context, const struct device_id *to, const uint8_t *fr
     memcpy(m.frame, frame, len);
     if (memcmp(to, &replica_controller, sizeof(*to)) == 0) {
         m.to_sequencer = true;
-        if (n->has_sequencer)
+        if (net->fake)
+            answer_as_controller(net, frame, len);
+        else if (n->has_sequencer)
             post(net, &m);
         return;
     }
@@ -487,7 +505,9 @@ static void link_pair(struct net *net, struct net_node *a, struct net_node *b)
     const struct replica_device *b_at_a, *a_at_b;
     uint32_t i = (uint32_t)(a - net->nodes), j = (uint32_t)(b - net->nodes);
     bool can = can_speak(a, b, &b_at_a, &a_at_b) && (b_at_a->flags & REPLICA_RELAY || a_at_b->flags & REPLICA_RELAY);
-    if (can == a->linked[j])
+    bool rekeyed = can && (memcmp(a->link_key[j], b_at_a->static_key, X25519_SIZE) != 0 ||
+                           memcmp(b->link_key[i], a_at_b->static_key, X25519_SIZE) != 0);
+    if (can == a->linked[j] && !rekeyed)
         return;
     a->linked[j] = b->linked[i] = can;
     if (!can) {
@@ -501,6 +521,8 @@ static void link_pair(struct net *net, struct net_node *a, struct net_node *b)
     bool invite = a_at_b->flags & REPLICA_INVITE;
     a->link_id[j] = at_a;
     b->link_id[i] = at_b;
+    memcpy(a->link_key[j], b_at_a->static_key, X25519_SIZE);
+    memcpy(b->link_key[i], a_at_b->static_key, X25519_SIZE);
     replica_link(a->replica, &at_a, true, net->now);
     replica_link(b->replica, &at_b, true, net->now);
     greet(a, &at_a, b);
@@ -763,6 +785,15 @@ void net_free(struct net *net)
 
 /* ---- what tests do ---- */
 
+bool net_swallow_openings(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len)
+{
+    struct frame f;
+    (void)net;
+    (void)from;
+    (void)to;
+    return frame_decode(&f, frame, *len) || f.kind != FRAME_PART || f.part.what != SYNC_OPENINGS;
+}
+
 void net_submit(struct net_node *node, struct net_bytes submission)
 {
     assert_int_equal(replica_submit(node->replica, submission.bytes, submission.len, node->net->now), 0);
@@ -853,4 +884,71 @@ void net_send(struct net_node *to, const struct device_id *from, const struct fr
     int len = frame_encode(frame, bytes, sizeof(bytes));
     assert_true(len > 0);
     replica_frame(to->replica, from, false, bytes, (size_t)len, to->net->now);
+}
+
+/* ---- a controller that sequences what it likes ---- */
+
+static struct fold *copy_of(const struct fold *f, struct crypto *c)
+{
+    int64_t len = fold_save(f, NULL, 0);
+    assert_true(len > 0);
+    uint8_t *bytes = malloc((size_t)len);
+    struct fold *copy;
+    assert_true(fold_save(f, bytes, (size_t)len) == len);
+    assert_int_equal(fold_load(&copy, c, bytes, (size_t)len), 0);
+    free(bytes);
+    return copy;
+}
+
+static void fold_one(struct net *net, struct fold *fold, const struct net_entry *e)
+{
+    struct statement s;
+    enum fold_verdict verdict;
+    if (statement_decode(net->c, &s, e->bytes, e->len) == 0) {
+        assert_int_equal(fold_apply(fold, &s, net->wall, &verdict), 0);
+        return;
+    }
+    s = (struct statement){0};
+    assert_int_equal(crypto_sha256(net->c, s.hash, e->bytes, e->len), 0);
+    assert_int_equal(fold_apply_trusted(fold, &s, net->wall, VERDICT_MALFORMED), 0);
+}
+
+void net_fake_begin(struct net *net, struct net_fake *fake, const struct net_entry *entries, uint32_t count,
+                    void (*spoil)(struct signed_head *head))
+{
+    struct fold *fold = copy_of(replica_fold(NET_HUB(net)->replica), net->c);
+    struct blob_writer ledger = {0}, openings = {0};
+    uint32_t opening_count = 0;
+    blob_begin(&ledger, count);
+    for (uint32_t i = 0; i < count; i++) {
+        fold_one(net, fold, &entries[i]);
+        blob_put_entry(&ledger, net->wall, (struct frame_view){entries[i].bytes, entries[i].len});
+        opening_count += entries[i].opening != NULL;
+    }
+    blob_begin(&openings, opening_count);
+    for (uint32_t i = 0; i < count; i++)
+        if (entries[i].opening)
+            blob_put_opening(&openings, (struct frame_view){entries[i].opening, entries[i].opening_len});
+    struct signed_head head = {.head = *fold_head(fold)};
+    uint8_t bytes[SIGNED_HEAD_SIZE];
+    head.head.time = net->wall;
+    fold_root(fold, head.fold_root);
+    if (spoil)
+        spoil(&head);
+    net_sign(net, &head, bytes);
+    fold_free(fold);
+    fake->ledger = (struct net_bytes){.bytes = ledger.bytes, .len = ledger.len};
+    fake->openings = (struct net_bytes){.bytes = openings.bytes, .len = openings.len};
+    fake->to = head.head.index;
+    net->fake = fake;
+    net->sequencer_off = true;
+    struct frame notice = {.kind = FRAME_NOTICE, .notice = {{bytes, sizeof(bytes)}}};
+    net_send(NET_HUB(net), &replica_controller, &notice);
+}
+
+void net_fake_end(struct net *net, struct net_fake *fake)
+{
+    net->fake = NULL;
+    free(fake->ledger.bytes);
+    free(fake->openings.bytes);
 }

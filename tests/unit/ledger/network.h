@@ -71,7 +71,8 @@ struct net_node {
     enum replica_join_reason reason;
     struct ticket ticket;
     bool linked[NET_NODES];
-    struct device_id link_id[NET_NODES]; /* by which it was linked */
+    struct device_id link_id[NET_NODES];      /* by which it was linked */
+    uint8_t link_key[NET_NODES][X25519_SIZE]; /* under which */
 };
 
 struct net_message {
@@ -103,7 +104,14 @@ struct net {
     uint32_t salt;
     /* May be set: sees, and may alter or swallow (false), each frame between nodes. */
     bool (*tap)(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len);
-    void *tap_context;
+    /* While set, it answers the hub's gets in the sequencer's place. */
+    const struct net_fake *fake;
+};
+
+/* A controller that sequences what it likes: blobs for gets of the ledger and of openings. */
+struct net_fake {
+    struct net_bytes ledger, openings;
+    uint64_t to;
 };
 
 /* Founded: nodes[0] is the operator's, nodes[1] the hub. Not begun to run yet. */
@@ -112,6 +120,9 @@ void net_free(struct net *net);
 void net_run(struct net *net, double seconds);
 #define NET_OPERATOR(net) (&(net)->nodes[0])
 #define NET_HUB(net) (&(net)->nodes[1])
+
+/* A tap: openings that are served get lost. */
+bool net_swallow_openings(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len);
 
 void net_make_invite(struct net *net, struct net_invite *invite);
 /* Made and handed in at the operator's node. */
@@ -138,6 +149,17 @@ bool net_has_problem(const struct net_node *node, enum replica_problem_kind kind
 uint64_t net_index(const struct net_node *node); /* of its fold */
 /* A signed head of the sequencer's key. */
 void net_sign(struct net *net, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE]);
+/* Makes a fake that holds these entries behind the hub's, with these openings, and tells the hub its signed head.
+ * `spoil` may alter the head before it is signed. */
+struct net_entry {
+    const uint8_t *bytes;
+    size_t len;
+    const uint8_t *opening; /* NULL: none */
+    size_t opening_len;
+};
+void net_fake_begin(struct net *net, struct net_fake *fake, const struct net_entry *entries, uint32_t count,
+                    void (*spoil)(struct signed_head *head));
+void net_fake_end(struct net *net, struct net_fake *fake);
 void net_send(struct net_node *to, const struct device_id *from, const struct frame *frame);
 
 #endif
