@@ -392,7 +392,9 @@ static bool can_initiate(const struct net_node *from, const struct net_node *to,
 static bool can_speak(const struct net_node *a, const struct net_node *b, const struct replica_device **b_at_a,
                       const struct replica_device **a_at_b)
 {
-    return can_initiate(a, b, b_at_a, a_at_b) || can_initiate(b, a, a_at_b, b_at_a);
+    /* Here all sessions are with relays, and the other side begins. */
+    return (can_initiate(a, b, b_at_a, a_at_b) && (*b_at_a)->flags & REPLICA_RELAY) ||
+           (can_initiate(b, a, a_at_b, b_at_a) && (*a_at_b)->flags & REPLICA_RELAY);
 }
 
 static uint64_t draw(struct net *net)
@@ -504,7 +506,7 @@ static void link_pair(struct net *net, struct net_node *a, struct net_node *b)
 {
     const struct replica_device *b_at_a, *a_at_b;
     uint32_t i = (uint32_t)(a - net->nodes), j = (uint32_t)(b - net->nodes);
-    bool can = can_speak(a, b, &b_at_a, &a_at_b) && (b_at_a->flags & REPLICA_RELAY || a_at_b->flags & REPLICA_RELAY);
+    bool can = can_speak(a, b, &b_at_a, &a_at_b);
     bool rekeyed = can && (memcmp(a->link_key[j], b_at_a->static_key, X25519_SIZE) != 0 ||
                            memcmp(b->link_key[i], a_at_b->static_key, X25519_SIZE) != 0);
     if (can == a->linked[j] && !rekeyed)
