@@ -796,6 +796,15 @@ bool net_swallow_openings(struct net *net, struct net_node *from, struct net_nod
     return frame_decode(&f, frame, *len) || f.kind != FRAME_PART || f.part.what != SYNC_OPENINGS;
 }
 
+bool net_part_operator_from_hub(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame,
+                                size_t *len)
+{
+    struct frame f;
+    if (frame_decode(&f, frame, *len) || f.kind == FRAME_NOTICE)
+        return true;
+    return !(from == NET_HUB(net) && !to->self.relay) && !(from == NET_OPERATOR(net) && to == NET_HUB(net));
+}
+
 void net_submit(struct net_node *node, struct net_bytes submission)
 {
     assert_int_equal(replica_submit(node->replica, submission.bytes, submission.len, node->net->now), 0);
@@ -810,10 +819,10 @@ void net_invite(struct net *net, struct net_invite *invite)
 }
 
 /* The ticket's floor and relays are what the operator's node knows now. */
-static void make_ticket(struct net *net, const struct net_invite *invite, struct ticket *t)
+static void make_ticket(struct net *net, const struct net_invite *invite, const struct net_node *at, struct ticket *t)
 {
     const struct signed_head *head = replica_signed_head(NET_OPERATOR(net)->replica);
-    const struct replica_device *hub = net_published(NET_OPERATOR(net), &net->hub_invite.id);
+    const struct replica_device *hub = net_published(NET_OPERATOR(net), &at->self.id);
     assert_non_null(head);
     assert_non_null(hub);
     *t = (struct ticket){.network = net->network, .head_index = head->head.index, .time = head->head.time};
@@ -829,10 +838,15 @@ static void make_ticket(struct net *net, const struct net_invite *invite, struct
 
 struct net_node *net_join(struct net *net, const struct net_invite *invite, uint8_t number)
 {
+    return net_join_at(net, invite, number, NET_HUB(net));
+}
+
+struct net_node *net_join_at(struct net *net, const struct net_invite *invite, uint8_t number, struct net_node *relay)
+{
     uint8_t join[1024];
     struct net_node *n = add_node(net, invite->name, number, invite->number);
     size_t len = make_join(net, invite, number, false, join, sizeof(join));
-    make_ticket(net, invite, &n->ticket);
+    make_ticket(net, invite, relay, &n->ticket);
     n->on = true;
     assert_int_equal(replica_join(n->replica, &n->ticket, join, len, net->now, net->wall), 0);
     return n;
