@@ -100,6 +100,7 @@ struct relay {
     uint32_t lost;              /* probes in a row */
     bool awaiting;
     uint64_t probe_number, probe_time;
+    uint64_t run; /* as its hello said; 0: none came yet */
 };
 
 /* ---- Introductions that we ask for (introduce.c) ---- */
@@ -168,6 +169,7 @@ struct mesh {
     bool has_self, is_relay, joining, has_head;
     struct device_id self;
     uint8_t head[FRAME_SIGNED_HEAD_SIZE];
+    uint64_t run;
     struct timer_heap timers;
     struct device_table devices;
     struct relay **relays; /* best score first */

@@ -64,6 +64,7 @@ int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops)
     m->crypto = c;
     m->ops = *ops;
     timer_heap_init(&m->timers);
+    m->run = random_number(m);
     init_alarms(m);
     if (timer_heap_reserve(&m->timers, INTRODUCTIONS_MAX + TELLS_MAX + PINGS_MAX + QUESTIONS_MAX) != 0) {
         mesh_free(m);
@@ -216,8 +217,9 @@ void mesh_device_gone(struct mesh *m, const struct device_id *id, uint64_t now)
 
 static void hello(struct mesh *m, const struct device *d)
 {
-    struct frame f = {.kind = FRAME_HELLO,
-                      .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION, .head = own_head(m)}};
+    struct frame f = {
+        .kind = FRAME_HELLO,
+        .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION, .head = own_head(m), .run = m->run}};
     send_frame(m, &d->id, &f);
 }
 
@@ -261,6 +263,14 @@ void mesh_sign_off(struct mesh *m)
 
 enum { FROM_INVITE = 1, FROM_MEMBER = 2, FROM_UNUSABLE = 4 };
 
+/* A relay that started anew permits nothing that it permitted before. */
+static void run_seen(struct mesh *m, struct relay *r, uint64_t run)
+{
+    if (r->run != 0 && r->run != run)
+        path_forget_all(m, r);
+    r->run = run;
+}
+
 static void hello_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
 {
     bool unusable = f->hello.version_min > FRAME_VERSION || f->hello.version_max < FRAME_VERSION;
@@ -271,6 +281,8 @@ static void hello_received(struct mesh *m, struct device *from, const struct fra
             path_forget_all(m, from->relay);
         relays_choose(m, now);
     }
+    if (from->relay)
+        run_seen(m, from->relay, f->hello.run);
     if (!unusable && f->hello.head.len > 0)
         m->ops.learn(m->ops.context, &from->id, (struct frame_view){0}, f->hello.head);
 }
