@@ -86,17 +86,17 @@ void question_asked(struct mesh *m, struct device *from, const struct frame_intr
 
 /* ---- The state's answer ---- */
 
-/* Drops first the head, then the opening, if they do not fit: both can be had otherwise. */
-static int encode_fitting(struct frame *f, uint8_t out[FRAME_MAX])
+/* What does not fit is left out, the head before the opening: both can be had otherwise. */
+static int encode_fitting(const struct frame *f, uint8_t out[FRAME_MAX])
 {
-    int len = frame_encode(f, out, FRAME_MAX);
-    if (len == ERROR_OVERFLOW) {
-        f->introduce.head.len = 0;
-        len = frame_encode(f, out, FRAME_MAX);
-    }
-    if (len == ERROR_OVERFLOW) {
-        f->introduce.opening.len = 0;
-        len = frame_encode(f, out, FRAME_MAX);
+    int len = ERROR_OVERFLOW;
+    for (unsigned without = 0; without < 4 && len < 0; without++) {
+        struct frame less = *f;
+        if (without & 1)
+            less.introduce.head.len = 0;
+        if (without & 2)
+            less.introduce.opening.len = 0;
+        len = frame_encode(&less, out, FRAME_MAX);
     }
     return len;
 }

@@ -14,7 +14,7 @@ static void finish(struct mesh *m, struct ping *p, uint64_t rtt)
 {
     p->used = false;
     alarm_clear(m, &p->alarm);
-    m->ops.pong(m->ops.context, p->number, rtt);
+    m->ops.pong(m->ops.context, &p->id, p->number, rtt);
 }
 
 static bool was_sent_at(const struct ping *p, uint64_t time)
@@ -63,7 +63,7 @@ void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint
         if (!m->pings[n].used)
             p = &m->pings[n];
     if (!m->has_self || !d || !is_member(d) || !p) {
-        m->ops.pong(m->ops.context, number, 0);
+        m->ops.pong(m->ops.context, id, number, 0);
         return;
     }
     p->used = true;

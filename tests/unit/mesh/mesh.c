@@ -189,6 +189,24 @@ static void the_target_is_found_at_another_relay_than_ours(void **state)
     world_free(w);
 }
 
+/* They know each other already: a frame that is too small for an opening must not keep them apart. */
+static void openings_that_fit_no_frame_are_left_out(void **state)
+{
+    (void)state;
+    const size_t lens[] = {900, 1100, 1199, 1201, 60000};
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        struct world *w = world_new(1, 2);
+        world_allow(w, 1, 2, true);
+        world_device(w, 2, 1, MESH_MEMBER);
+        world_run(w, 2 * SECOND);
+        w->nodes[0].opening_len = lens[i];
+        world_want(w, 1, 2);
+        world_run(w, SECOND);
+        assert_true(world_reaches(w, 1, 2));
+        world_free(w);
+    }
+}
+
 static void an_address_is_introduced_as_well(void **state)
 {
     (void)state;
@@ -647,6 +665,7 @@ int main(void)
         cmocka_unit_test(who_signs_off_is_down_at_once),
         cmocka_unit_test(two_members_meet_on_demand),
         cmocka_unit_test(the_target_is_found_at_another_relay_than_ours),
+        cmocka_unit_test(openings_that_fit_no_frame_are_left_out),
         cmocka_unit_test(an_address_is_introduced_as_well),
         cmocka_unit_test(forbidden_looks_like_unknown),
         cmocka_unit_test(a_refusal_is_not_asked_again_at_once),

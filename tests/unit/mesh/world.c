@@ -184,9 +184,10 @@ static void on_learn(void *context, const struct device_id *from, struct frame_v
     mail->bytes[0] = opening.bytes[0];
 }
 
-static void on_pong(void *context, uint32_t number, uint64_t rtt)
+static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
 {
     struct node *n = context;
+    (void)id;
     (void)number;
     n->pongs++;
     n->last_rtt = rtt;
@@ -211,11 +212,16 @@ static void met(struct world *w, const struct mail *mail)
 {
     struct node *relay = &w->nodes[mail->to];
     uint32_t target = mail->bytes[0];
-    uint8_t asker_opening = (uint8_t)mail->from, target_opening = (uint8_t)target;
-    struct mesh_meeting meeting = {.asker_opening = {&asker_opening, 1}, .target_opening = {&target_opening, 1}};
+    size_t len = relay->opening_len > 0 ? relay->opening_len : 1;
+    uint8_t *openings = calloc(2, len);
+    assert_non_null(openings);
+    openings[0] = (uint8_t)mail->from;
+    openings[len] = (uint8_t)target;
+    struct mesh_meeting meeting = {.asker_opening = {openings, len}, .target_opening = {openings + len, len}};
     if (target < w->count && w->allowed[mail->from][target])
         meeting.target = &w->nodes[target].id;
     mesh_met(relay->mesh, mail->question, &meeting, w->now);
+    free(openings);
 }
 
 static void arrive(struct world *w, struct mail *mail)

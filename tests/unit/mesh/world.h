@@ -35,6 +35,7 @@ struct node {
     uint32_t pongs;
     uint64_t last_rtt;
     bool state_is_silent;
+    size_t opening_len; /* at a relay: of each opening; 0: 1 */
 };
 
 struct mail {
