@@ -6,6 +6,7 @@
  *   STATE/ledger/founding  until the log has a first record: the text of the founding ticket that this node began with
  *                          (on the operator's machine and the hub), its seed zero; replica_found takes it in
  *   STATE/ledger/ticket    until the node has joined: the text of the ticket, its seed zero; replica_join takes it
+ *   STATE/ledger/network   the network's name, as text
  *   STATE/outbox/HEX       a submission (ledger/blob.h), by its statement's hash in 64 lowercase digits; the state
  *                          removes it once its outcome is known
  */
@@ -17,6 +18,7 @@
 #define KEPT_LOG "log"
 #define KEPT_FOUNDING "founding"
 #define KEPT_TICKET "ticket"
+#define KEPT_NETWORK "network"
 #define KEPT_NAME_SIZE 65                     /* a statement's hash as a file name, with its NUL */
 #define KEPT_RECORD_MAX (STATEMENT_MAX + 64u) /* but for a base */
 

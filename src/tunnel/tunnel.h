@@ -160,8 +160,8 @@ uint64_t tunnel_deadline(const struct tunnel *t);
 must_check int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE],
                                      struct tunnel_actions *actions);
 
-/* Besides our own we answer on this key, to `peer` alone; NULL: no longer. It begins no handshakes. ERROR_INVALID without
- * a key of our own. */
+/* Besides our own we answer on this key, to `peer` alone; NULL: no longer. It begins no handshakes. ERROR_INVALID
+ * without a key of our own. */
 must_check int tunnel_set_second_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer);
 
 /* The peer with this public key, or 0. */
