@@ -308,6 +308,11 @@ static void a_name_and_an_address_have_one_holder(void **state)
     assert_int_equal(offer(b, &revoke, false).verdict, VERDICT_STANDS);
     invite_make(&m, &b->founding, &(struct invite_of){.name = "b", .seed = INVITES + 1, .ipv4 = 3});
     assert_int_equal(offer(b, &m, false).verdict, VERDICT_STANDS);
+    invite_make(&m, &b->founding,
+                &(struct invite_of){.name = "b", .seed = INVITES + 2, .join_before = FOUNDING_TIME + 9000});
+    assert_int_equal(offer(b, &m, false).verdict, VERDICT_NAME_TAKEN);
+    b->wall = FOUNDING_TIME + 3601; /* nobody can use the other one any more */
+    assert_int_equal(offer(b, &m, false).verdict, VERDICT_STANDS);
 }
 
 static void a_scoped_key_admits_what_its_scope_lists(void **state)
