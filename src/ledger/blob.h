@@ -1,6 +1,6 @@
 /* What is inside the blobs that sync moves, all deterministic CBOR:
  *   SYNC_LEDGER    [[time, statement], ...]      entries in order
- *   SYNC_OPENINGS  [opening, ...]                in order of the entries that commit to them, none twice
+ *   SYNC_OPENINGS  [opening, ...]                always in the same order, none twice
  *   SYNC_OFFER     [statement, [opening, ...]]   a submission; also what the outbox holds
  *   SYNC_FOLD      is fold_save's.
  * Statements and openings are byte strings. */

@@ -7,6 +7,10 @@
 
 struct fold;
 
+#define FOLD_DEVICES_MAX (1u << 20)  /* invited ever */
+#define FOLD_SUBJECTS_MAX (1u << 20) /* named ever */
+#define FOLD_ISOLATIONS_MAX 256u     /* of one device ever, lifted ones included */
+
 /* X(name, sentence): what becomes of a statement. */
 #define FOLD_VERDICTS(X)                                                                                      \
     X(STANDS, "The statement stands.")                                                                        \
@@ -64,20 +68,27 @@ struct fold_device {
 must_check int fold_new(struct fold **out, struct crypto *c);
 void fold_free(struct fold *f);
 
-/* What would become of a statement as the next entry at `time` (s). Signatures are verified. Changes nothing. */
+/* What would become of a statement as the next entry at `time` (s). Signatures are verified, and each one must be of a
+ * signer who may say this: none is there for nothing. Changes nothing. VERDICT_STORE: there was not enough memory to
+ * tell. */
 must_check enum fold_verdict fold_judge(const struct fold *f, const struct statement *s, uint64_t time);
-/* Makes it the next entry. A void one extends the chain only. `time` below the last one's: ERROR_INVALID. ERROR_MEMORY
- * leaves the fold as it was. A root that replaces sequencers must continue this very head: see fold_replaces. */
+/* Makes it the next entry. A void one extends the chain only. `time` below the last one's, or an empty fold and not a
+ * first root that stands: ERROR_INVALID. A first root's time is the one in it; `time` is not looked at. ERROR_MEMORY
+ * leaves the fold as it was; ERROR_CRYPTO leaves one that is good for nothing but fold_free. A root that replaces
+ * sequencers must continue this very head: see fold_replaces. */
 must_check int fold_apply(struct fold *f, const struct statement *s, uint64_t time, enum fold_verdict *verdict);
-/* As fold_apply, for entries that were judged before by this same program and kept (no signature is verified). */
+/* As fold_apply, for entries that were judged before by this same program and kept: no signature is verified. With a
+ * verdict other than VERDICT_STANDS only `s->hash` is read, which is also how an entry that is no statement at all
+ * takes its place. ERROR_INVALID: it cannot have stood here. */
 must_check int fold_apply_trusted(struct fold *f, const struct statement *s, uint64_t time, enum fold_verdict verdict);
 
-/* Whether `s`, a root that replaces sequencers, is rightly signed under this fold's root: the fold at `s->root.last` is
- * to be rebuilt by the caller and `s` applied there. */
+/* Whether `s`, a root that replaces sequencers, is rightly signed under this fold's root and names an entry from that
+ * root's on: the fold at `s->root.last` is to be rebuilt by the caller and `s` applied there. */
 bool fold_replaces(const struct fold *f, const struct statement *s);
 
 /* A take-away (revoke, isolate, uninvite) that is not in the ledger yet, but counts at once since its signer stands in
- * the latest root. VERDICT_STANDS or why not. It is not part of the root hash; once sequenced it is dropped here. */
+ * the latest root. VERDICT_STANDS or why not. It is not part of the root hash or of
+ * fold_save; once it is sequenced, or a new root lacks its signer, it is dropped here. ERROR_INVALID: another kind. */
 must_check int fold_take_away(struct fold *f, const struct statement *s, enum fold_verdict *verdict);
 
 /* The Merkle root over all records in order of first entry (RFC 6962 section 2.1 hashing). */
@@ -106,10 +117,15 @@ uint32_t fold_isolations(const struct fold *f, const struct device_id *id, uint8
 /* Policy: the version in force, its statement's hash (zero: none yet), and each subject's commitment. */
 uint64_t fold_policy_version(const struct fold *f);
 void fold_policy_hash(const struct fold *f, uint8_t out[SHA256_SIZE]);
-uint32_t fold_subject_count(const struct fold *f); /* with commitments only */
+uint64_t fold_policy_time(const struct fold *f); /* of its entry; 0: none yet */
+/* Subjects ever named, in order; false: this one has no rules now. */
+uint32_t fold_subject_count(const struct fold *f);
 bool fold_subject_at(const struct fold *f, uint32_t i, struct subject *out, uint8_t commitment[SHA256_SIZE]);
 /* False: no rules name it. */
 bool fold_subject(const struct fold *f, const struct subject *s, uint8_t commitment[SHA256_SIZE]);
+
+/* The root of trust for software; false: none yet. */
+bool fold_release(const struct fold *f, struct statement_release *out);
 
 /* The fold as bytes (records in order, the head), the same for everyone at one index; 0 from fold_load if it is well
  * formed: compare fold_root and fold_head with what you trust. `out` NULL: the length needed. */

@@ -63,7 +63,8 @@ void opening_clear(struct opening *o);
 /* Returns the length; ERROR_OVERFLOW. */
 must_check int opening_encode(const struct opening *o, uint8_t *out, size_t capacity);
 
-/* Whether an invite stays within its signer's scope. */
+/* Whether an invite stays within its signer's scope: name, site (if any), IPv4 (if any) and every group are listed. No
+ * scope holds a relay or a controller: those take a key without one. */
 bool scope_holds(const struct opening_scope *scope, const struct opening_invite *invite);
 
 #endif
