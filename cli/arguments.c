@@ -21,9 +21,9 @@ static const struct option *find(const struct reading *r, const char *word)
     return NULL;
 }
 
-static bool complain(struct reading *r, const char *format, const char *word)
+static bool complain(struct reading *r, const char *before, const char *word, const char *after)
 {
-    snprintf(r->complaint, r->complaint_size, format, word);
+    snprintf(r->complaint, r->complaint_size, "%s%s%s", before, word, after);
     return false;
 }
 
@@ -31,7 +31,7 @@ static bool take_operand(struct reading *r, const char *word)
 {
     struct arguments *out = r->out;
     if (out->operand_count == OPERANDS_MAX)
-        return complain(r, "\"%s\" is one word too many.", word);
+        return complain(r, "\"", word, "\" is one word too many.");
     out->operands[out->operand_count++] = word;
     return true;
 }
@@ -40,9 +40,9 @@ static bool note(struct reading *r, const struct option *o, const char *value)
 {
     struct arguments *out = r->out;
     if (!o->repeats && argument_given(out, o->name))
-        return complain(r, "%s is given twice.", o->name);
+        return complain(r, "", o->name, " is given twice.");
     if (out->given_count == OPTIONS_GIVEN_MAX)
-        return complain(r, "There are too many options, from %s on.", o->name);
+        return complain(r, "There are too many options, from ", o->name, " on.");
     out->given[out->given_count].name = o->name;
     out->given[out->given_count++].value = value;
     return true;
@@ -54,13 +54,13 @@ static bool take_option(struct reading *r, int argc, char *const *argv, int *i)
     const char *word = argv[*i], *equals = strchr(word, '=');
     const struct option *o = find(r, word);
     if (!o)
-        return complain(r, "There is no option %s.", word);
+        return complain(r, "There is no option ", word, ".");
     if (!o->value)
-        return equals ? complain(r, "%s takes no value.", o->name) : note(r, o, "");
+        return equals ? complain(r, "", o->name, " takes no value.") : note(r, o, "");
     if (equals)
         return note(r, o, equals + 1);
     if (*i + 1 >= argc)
-        return complain(r, "%s needs a value behind it.", o->name);
+        return complain(r, "", o->name, " needs a value behind it.");
     return note(r, o, argv[++*i]);
 }
 

@@ -225,7 +225,7 @@ static int read_outbox(struct reading *r, const struct state *s)
 
 int view_read(struct cli *cli, struct view *out, const struct state *s)
 {
-    struct reading r = {cli, out, false};
+    struct reading r = {.cli = cli, .out = out};
     struct files ledger = state_files(s, STATE_LEDGER), openings = state_files(s, STATE_OPENINGS);
     memset(out, 0, sizeof(*out));
     int error = fold_new(&out->fold, cli->crypto);
