@@ -26,6 +26,7 @@
     X(NO_TUN, "/dev/net/tun is missing; load the tun module (modprobe tun).")         \
     X(GONE, "The interface was deleted.")                                             \
     X(IN_USE, "The address or name is in use by something else.")                     \
+    X(NO_SPACE, "There is no space left on the disk.")                                \
     X(AGAIN, "Nothing is ready; try again later.")                                    \
     X(IO, "The operating system reported an input or output failure.")
 

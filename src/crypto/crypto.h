@@ -65,6 +65,13 @@ must_check int crypto_hmac_blake2s(struct crypto *c, uint8_t mac[BLAKE2S_SIZE], 
 must_check int crypto_kdf(struct crypto *c, uint8_t *const out[], unsigned count,
                           const uint8_t chaining_key[BLAKE2S_SIZE], const void *input, size_t input_len);
 
+/* A key from a passphrase: scrypt (RFC 7914) with N = 2^log2_n, r = 8, p = 1; takes 2^(log2_n + 10) bytes of memory.
+ * ERROR_INVALID for a log2_n out of range, ERROR_MEMORY. */
+#define SCRYPT_LOG2_N_MIN 10
+#define SCRYPT_LOG2_N_MAX 20
+must_check int crypto_scrypt(struct crypto *c, uint8_t key[AEAD_KEY_SIZE], const char *passphrase, size_t len,
+                             const uint8_t *salt, size_t salt_len, unsigned log2_n);
+
 enum aead { AEAD_CHACHA20_POLY1305, AEAD_AES_256_GCM };
 
 /* RFC 8439 and NIST SP 800-38D. `out` may be `text`; sealed text is len + AEAD_TAG_SIZE bytes long. */

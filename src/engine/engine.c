@@ -7,9 +7,8 @@
 #include "engine/internal.h"
 
 #define MTU_DEFAULT 1420
-#define LOAD_HOLD SECOND /* load is taken to last at least so long */
-
-/* ---- Carrying out ---- */
+#define FLOW_BUCKETS 2048 /* 8 flows each */
+#define LOAD_HOLD SECOND  /* load is taken to last at least so long */
 
 static void fill_from_kernel(void *context, uint8_t *out, size_t len)
 {
@@ -28,93 +27,6 @@ struct tunnel_time engine_now(void)
     return (struct tunnel_time){.monotonic = loop_monotonic(), .wall = loop_wall()};
 }
 
-static void commit(struct engine *e)
-{
-    if (e->to_commit && e->options.commit)
-        e->to_commit = e->options.commit(e->options.context) != 0;
-}
-
-/* Replies wait for the timestamps that they answer to be durable: one commit for all that came in together. */
-static void send_outgoing(struct engine *e)
-{
-    commit(e);
-    if (e->udp)
-        udp_send(e->udp, e->outgoing, e->outgoing_count);
-    for (uint32_t i = 0; e->udp && i < e->outgoing_count; i++) {
-        if (e->outgoing[i].result != 0)
-            engine_count(&e->counters.send_failed, 1);
-        if (e->outgoing[i].local_refused)
-            tunnel_peer_forget_local(e->tunnel, e->outgoing_peer[i]);
-    }
-    e->outgoing_count = 0;
-}
-
-static void add_outgoing(struct engine *e, const struct tunnel_action *action)
-{
-    if (e->outgoing_count == UDP_BATCH_MAX)
-        send_outgoing(e);
-    uint32_t i = e->outgoing_count++;
-    memcpy(e->outgoing_bytes[i], action->send.bytes, action->send.len);
-    e->outgoing_peer[i] = action->send.peer;
-    e->outgoing[i] = (struct udp_outgoing){
-        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = action->send.to};
-}
-
-static void carry_out_one(struct engine *e, struct tunnel_action *action)
-{
-    switch (action->kind) {
-    case TUNNEL_ACTION_SEND:
-        add_outgoing(e, action);
-        break;
-    case TUNNEL_ACTION_STATIC_STEP:
-        e->options.run_step(e->options.context, &action->static_step);
-        break;
-    case TUNNEL_ACTION_PERSIST:
-        if (e->options.persist)
-            e->options.persist(e->options.context, action->persist.public_key, action->persist.timestamp);
-        e->to_commit = true;
-        break;
-    case TUNNEL_ACTION_FLUSH:
-        sender_flush(e->sender, action->flush.peer, action->flush.keepalive);
-        break;
-    case TUNNEL_ACTION_DISCARD:
-        sender_discard(e->sender, action->discard.peer);
-        break;
-    }
-}
-
-/* What a step yields goes straight back in, and may ask for more: at most two steps follow each other. */
-static void carry_out(struct engine *e, struct tunnel_actions *actions)
-{
-    for (uint32_t i = 0; i < actions->count; i++) {
-        struct tunnel_action *action = &actions->list[i];
-        carry_out_one(e, action);
-        if (action->kind != TUNNEL_ACTION_STATIC_STEP)
-            continue;
-        struct tunnel_actions more;
-        more.count = 0;
-        struct tunnel_event event = {.kind = TUNNEL_EVENT_STATIC_STEP, .static_step = &action->static_step};
-        tunnel_step(e->tunnel, &event, engine_now(), &more);
-        carry_out(e, &more);
-        wipe(&action->static_step, sizeof(action->static_step));
-    }
-    actions->count = 0;
-}
-
-void engine_carry_out(struct engine *e, struct tunnel_actions *actions)
-{
-    carry_out(e, actions);
-    send_outgoing(e);
-}
-
-static void step(struct engine *e, const struct tunnel_event *event)
-{
-    struct tunnel_actions actions;
-    actions.count = 0;
-    tunnel_step(e->tunnel, event, engine_now(), &actions);
-    carry_out(e, &actions);
-}
-
 /* ---- Mail ---- */
 
 static void read_mail(struct engine *e)
@@ -123,13 +35,17 @@ static void read_mail(struct engine *e)
     struct mail *mail = mailbox_take(&e->inbox, &count);
     for (uint32_t i = 0; i < count; i++) {
         if (mail[i].kind == MAIL_NOTICE)
-            step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_NOTICE, .notice = mail[i].notice});
+            actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_NOTICE, .notice = mail[i].notice});
         else if (mail[i].kind == MAIL_LOCAL_REFUSED)
             tunnel_peer_forget_local(e->tunnel, mail[i].peer);
+        else if (mail[i].kind == MAIL_FRAME)
+            e->options.frame(e->options.context, mail[i].peer, mail[i].bytes, mail[i].len);
+        else if (mail[i].kind == MAIL_WANTED && e->options.wanted)
+            e->options.wanted(e->options.context, mail[i].peer, mail[i].address, mail[i].len);
         else if (mail[i].kind == MAIL_GONE)
             e->gone = true;
     }
-    free(mail);
+    mail_free(mail, count);
 }
 
 static bool under_load(struct engine *e, uint32_t waiting)
@@ -146,11 +62,11 @@ static bool serve_handshakes(struct engine *e)
     struct mail_handshake handshake;
     uint32_t waiting = 0;
     for (int i = 0; i < MAILBOX_UNDER_LOAD && mailbox_take_handshake(&e->inbox, &handshake, &waiting); i++)
-        step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM,
-                                       .datagram = {.bytes = handshake.bytes,
-                                                    .len = handshake.len,
-                                                    .from = handshake.from,
-                                                    .under_load = under_load(e, waiting)}});
+        actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM,
+                                               .datagram = {.bytes = handshake.bytes,
+                                                            .len = handshake.len,
+                                                            .from = handshake.from,
+                                                            .under_load = under_load(e, waiting)}});
     return waiting > 1;
 }
 
@@ -163,9 +79,9 @@ int engine_run_once(struct engine *e)
     read_mail(e);
     if (serve_handshakes(e))
         loop_wake(e->loop); /* the rest has its turn after what else is ready */
-    step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_TIMER});
+    actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_TIMER});
     link_expire(e);
-    send_outgoing(e);
+    actions_send(e);
     return e->gone ? ERROR_GONE : 0;
 }
 
@@ -174,7 +90,8 @@ int engine_run_once(struct engine *e)
 static int open_port(struct engine *e)
 {
     struct udp_options options = {.port = e->port, .mark = e->mark, .no_offloads = e->options.no_offloads};
-    int error = udp_open(&e->udp, &options);
+    int error = e->options.adopt_udp ? udp_adopt(&e->udp, e->options.udp4, e->options.udp6, options.no_offloads)
+                                     : udp_open(&e->udp, &options);
     if (error == 0)
         e->port = udp_port(e->udp);
     return error;
@@ -192,6 +109,14 @@ static int start_threads(struct engine *e)
     return error != 0 ? error : sender_start(e->sender);
 }
 
+static void tell_links_down(struct engine *e)
+{
+    if (!e->options.link)
+        return;
+    for (peer_id peer = tunnel_peer_next(e->tunnel, 0); peer != 0; peer = tunnel_peer_next(e->tunnel, peer))
+        e->options.link(e->options.context, peer, false);
+}
+
 static void go_down(struct engine *e)
 {
     stop_threads(e);
@@ -199,7 +124,8 @@ static void go_down(struct engine *e)
     udp_close(e->udp);
     e->udp = NULL;
     e->outgoing_count = 0;
-    step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_DOWN});
+    actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_DOWN});
+    tell_links_down(e);
 }
 
 static int go_up(struct engine *e)
@@ -212,7 +138,7 @@ static int go_up(struct engine *e)
         go_down(e);
         return error;
     }
-    step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_UP});
+    actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_UP});
     return 0;
 }
 
@@ -259,6 +185,8 @@ static int move_port(struct engine *e, uint16_t old_port)
 int engine_set_port(struct engine *e, uint16_t port)
 {
     uint16_t old_port = e->port;
+    if (e->options.adopt_udp)
+        return ERROR_UNSUPPORTED;
     if (e->up && port != 0 && port == e->port)
         return 0;
     e->port = port;
@@ -292,10 +220,24 @@ uint32_t engine_mark(const struct engine *e)
 
 /* ---- Beginning and end ---- */
 
+static int new_flows(struct engine *e)
+{
+    uint8_t key[16];
+    fill_from_kernel(NULL, key, sizeof(key));
+    int error = flow_table_new(&e->flows, FLOW_BUCKETS, key);
+    wipe(key, sizeof(key));
+    return error;
+}
+
 static int build(struct engine *e)
 {
     struct tunnel_options options = {.dark = e->options.dark, .entropy = {.fill = fill_from_kernel}};
+    uint64_t key[4];
+    fill_from_kernel(NULL, (uint8_t *)key, sizeof(key));
+    permits_init(&e->permits, key);
     int error = tunnel_new(&e->tunnel, &options);
+    if (error == 0 && e->options.police)
+        error = new_flows(e);
     if (error == 0)
         error = loop_new(&e->loop);
     if (error == 0)
@@ -304,7 +246,12 @@ static int build(struct engine *e)
         error = sender_new(&e->sender, e);
     if (error == 0)
         error = receiver_new(&e->receiver, e);
-    return error == 0 ? link_open(e) : error;
+    if (error == 0)
+        error = link_open(e);
+    if (error != 0 || e->tun)
+        return error;
+    e->link_up = true;
+    return follow_link(e);
 }
 
 int engine_new(struct engine **out, struct tun *tun, const struct engine_options *options)
@@ -317,6 +264,7 @@ int engine_new(struct engine **out, struct tun *tun, const struct engine_options
     e->tun = tun;
     e->options = *options;
     e->mtu = MTU_DEFAULT;
+    e->relay_rate = RELAY_RATE_DEFAULT;
     int error = build(e);
     if (error != 0)
         engine_free(e);
@@ -335,6 +283,8 @@ void engine_free(struct engine *e)
     sender_free(e->sender);
     receiver_free(e->receiver);
     tunnel_free(e->tunnel);
+    permits_clear(&e->permits);
+    flow_table_free(e->flows);
     udp_close(e->udp);
     tun_close(e->tun);
     mailbox_clear(&e->inbox);
@@ -351,11 +301,4 @@ struct tunnel *engine_tunnel(struct engine *e)
 struct loop *engine_loop(struct engine *e)
 {
     return e->loop;
-}
-
-void engine_read_counters(const struct engine *e, struct engine_counters *out)
-{
-#define ENGINE_COUNTER_READ(name) out->name = atomic_load_explicit(&e->counters.name, memory_order_relaxed);
-    ENGINE_COUNTERS(ENGINE_COUNTER_READ)
-#undef ENGINE_COUNTER_READ
 }

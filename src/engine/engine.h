@@ -88,6 +88,10 @@ must_check int engine_set_name(struct engine *e, peer_id peer, const uint8_t nam
  * peer as any endpoint does. Nothing relayed is carried inside something relayed. */
 must_check int engine_set_relayed(struct engine *e, peer_id peer, peer_id relay);
 must_check int engine_set_direct(struct engine *e, peer_id peer, const struct endpoint *endpoint);
+/* If the path in use goes through `relay`, there is none any more. */
+void engine_forget_relayed(struct engine *e, peer_id peer, peer_id relay);
+/* Relayed datagrams are taken from this peer: it is a relay of ours. engine_set_relayed does it, too. */
+must_check int engine_set_relay(struct engine *e, peer_id peer, bool yes);
 /* The path that is in use: 0 none, 1 direct (`endpoint`), 2 relayed (`relay`). */
 int engine_path(const struct engine *e, peer_id peer, struct endpoint *endpoint, peer_id *relay);
 
@@ -98,8 +102,8 @@ void engine_set_silent(struct engine *e, peer_id peer, bool silent);
 /* Besides our static key we also answer on this one (static_step.local = 1), to `peer` alone; NULL: no longer. */
 must_check int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer);
 
-/* We are a relay: datagrams between these two pass. At most `rate` bytes/s of each origin, with a burst of 100 ms (but
- * 256 KiB at least). */
+/* We are a relay: datagrams between these two, which have names, pass. At most so many bytes/s of each origin (0: the
+ * default), with a burst of 100 ms (but 256 KiB at least). Taking back works for a peer that is gone, too. */
 must_check int engine_permit(struct engine *e, peer_id a, peer_id b, bool yes);
 void engine_set_relay_rate(struct engine *e, uint64_t bytes_per_second);
 
@@ -117,7 +121,20 @@ struct engine_counters {
     uint64_t malformed;         /* super-packets from the TUN that contradict themselves */
     uint64_t strange;           /* datagrams that are no message of the protocol */
     uint64_t handshake_dropped; /* handshake messages beyond what could wait */
+    uint64_t steps_dropped;     /* handshakes refused because too many static steps are under way */
+    uint64_t frames_dropped;    /* control frames that nobody takes, or beyond what could wait */
+    uint64_t relayed;           /* datagrams passed on as a relay */
+    uint64_t relay_refused;     /* relayed datagrams to or from somebody who is not permitted, or malformed */
+    uint64_t relay_limited;     /* beyond their origin's rate */
+    uint64_t relay_nested;      /* relayed inside relayed */
+    uint64_t policy_refused;    /* inner packets that no rule allows */
+    uint64_t policy_malformed;  /* inner packets whose headers do not hold together */
 };
 void engine_read_counters(const struct engine *e, struct engine_counters *out);
+
+/* All counters, the tunnel's too, one after another: the name of each, NULL beyond the last; */
+const char *engine_counter_name(uint32_t i);
+/* and their values, `max` at most. Returns how many. */
+uint32_t engine_counter_values(const struct engine *e, uint64_t *out, uint32_t max);
 
 #endif

@@ -7,8 +7,12 @@
 
 #include "engine/engine.h"
 #include "engine/mailbox.h"
+#include "engine/permits.h"
 #include "net/netlink.h"
 #include "net/udp.h"
+#include "policy/flow.h"
+
+#define RELAY_RATE_DEFAULT UINT64_C(125000000) /* bytes/s of each origin: 1 Gb/s */
 
 #define ENGINE_COUNTERS(X) \
     X(tun_dropped)         \
@@ -17,7 +21,21 @@
     X(send_failed)         \
     X(malformed)           \
     X(strange)             \
-    X(handshake_dropped)
+    X(handshake_dropped)   \
+    X(steps_dropped)       \
+    X(frames_dropped)      \
+    X(relayed)             \
+    X(relay_refused)       \
+    X(relay_limited)       \
+    X(relay_nested)        \
+    X(policy_refused)      \
+    X(policy_malformed)
+
+struct engine_counters_live {
+#define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
+    ENGINE_COUNTERS(ENGINE_COUNTER_FIELD)
+#undef ENGINE_COUNTER_FIELD
+};
 
 struct engine {
     struct tunnel *tunnel;
@@ -27,11 +45,10 @@ struct engine {
     struct loop *loop;
     struct mailbox inbox; /* to the control thread */
     _Atomic uint32_t mtu;
-    struct {
-#define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
-        ENGINE_COUNTERS(ENGINE_COUNTER_FIELD)
-#undef ENGINE_COUNTER_FIELD
-    } counters;
+    _Atomic uint64_t relay_rate; /* bytes/s */
+    struct permits permits;
+    struct flow_table *flows; /* NULL: no policy */
+    struct engine_counters_live counters;
 
     /* The rest is the control thread's. */
     struct sender *sender;
@@ -47,7 +64,9 @@ struct engine {
     uint64_t link_due;  /* when to look for the interface anew, since it left the namespace of `link`; 0: it did not */
     uint64_t paths_due; /* when to check source addresses against the routes; 0: they have not changed */
     uint64_t paths_checked;
-    bool to_commit; /* a timestamp was noted and is not durable yet */
+    uint64_t grants_version;
+    uint32_t steps_own, steps_theirs; /* begun and not come back */
+    bool to_commit;                   /* a timestamp was noted and is not durable yet */
     uint32_t outgoing_count;
     struct udp_outgoing outgoing[UDP_BATCH_MAX];
     peer_id outgoing_peer[UDP_BATCH_MAX];
@@ -59,6 +78,12 @@ static inline void engine_count(_Atomic uint64_t *counter, uint64_t n)
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
+/* actions.c: what the state machine asks for. */
+void actions_carry_out(struct engine *e, struct tunnel_actions *actions);
+/* Feeds the state machine, and carries out what it asks for but for what is sent: actions_send. */
+void actions_step(struct engine *e, const struct tunnel_event *event);
+void actions_send(struct engine *e);
+
 /* sender.c: from the TUN to the port. */
 must_check int sender_new(struct sender **out, struct engine *e);
 void sender_free(struct sender *s);
@@ -68,6 +93,8 @@ void sender_stop(struct sender *s);
 /* From the control thread, running or not. */
 void sender_flush(struct sender *s, peer_id peer, bool keepalive);
 void sender_discard(struct sender *s, peer_id peer);
+/* A control frame, or whatever else begins so. */
+void sender_frame(struct sender *s, peer_id peer, const uint8_t *bytes, uint32_t len);
 /* While stopped: forgets all that is staged. */
 void sender_discard_all(struct sender *s);
 

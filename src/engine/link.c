@@ -87,7 +87,7 @@ int link_open(struct engine *e)
     int error = netlink_open(&e->paths, -1, 0);
     if (error == 0)
         error = loop_add(e->loop, netlink_fd(e->paths), paths_ready, e);
-    return error == 0 ? watch_link(e) : error;
+    return error == 0 && e->tun ? watch_link(e) : error;
 }
 
 void link_close(struct engine *e)

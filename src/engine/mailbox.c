@@ -12,9 +12,17 @@ int mailbox_init(struct mailbox *box, struct loop *reader, bool with_handshakes)
     return with_handshakes && !box->handshakes ? ERROR_MEMORY : 0;
 }
 
+void mail_free(struct mail *mail, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (mail[i].kind == MAIL_FRAME)
+            free(mail[i].bytes);
+    free(mail);
+}
+
 void mailbox_clear(struct mailbox *box)
 {
-    free(box->mail);
+    mail_free(box->mail, box->count);
     free(box->handshakes);
     pthread_mutex_destroy(&box->lock);
 }
@@ -32,22 +40,46 @@ static bool make_room(struct mailbox *box)
     return true;
 }
 
-void mailbox_put(struct mailbox *box, const struct mail *mail)
+static bool put(struct mailbox *box, const struct mail *mail)
 {
+    bool is_frame = mail->kind == MAIL_FRAME;
     pthread_mutex_lock(&box->lock);
     bool was_empty = box->count == 0;
-    if (make_room(box))
+    bool room = (!is_frame || box->frames < MAILBOX_FRAMES_MAX) && make_room(box);
+    if (room) {
         box->mail[box->count++] = *mail;
+        box->frames += is_frame;
+    }
     pthread_mutex_unlock(&box->lock);
     if (was_empty)
         loop_wake(box->reader);
+    return room;
+}
+
+void mailbox_put(struct mailbox *box, const struct mail *mail)
+{
+    (void)put(box, mail);
+}
+
+bool mailbox_put_frame(struct mailbox *box, peer_id peer, const uint8_t *bytes, uint32_t len)
+{
+    struct mail mail = {.kind = MAIL_FRAME, .peer = peer, .len = len, .bytes = malloc(len ? len : 1)};
+    if (!mail.bytes)
+        return false;
+    memcpy(mail.bytes, bytes, len);
+    bool room = put(box, &mail);
+    if (!room)
+        free(mail.bytes);
+    return room;
 }
 
 bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len, const struct endpoint *from)
 {
     pthread_mutex_lock(&box->lock);
     bool was_empty = box->handshake_count == 0;
-    bool room = box->handshake_count < MAILBOX_HANDSHAKES_MAX && len <= MESSAGE_HANDSHAKE_MAX;
+    bool initiation = message_classify(bytes, len) == MESSAGE_INITIATION;
+    uint32_t most = initiation ? MAILBOX_INITIATIONS_MAX : MAILBOX_HANDSHAKES_MAX;
+    bool room = box->handshake_count < most && len <= MESSAGE_HANDSHAKE_MAX;
     if (room) {
         uint32_t at = (box->handshake_first + box->handshake_count++) % MAILBOX_HANDSHAKES_MAX;
         struct mail_handshake *handshake = &box->handshakes[at];
@@ -67,7 +99,7 @@ struct mail *mailbox_take(struct mailbox *box, uint32_t *count)
     struct mail *mail = box->mail;
     *count = box->count;
     box->mail = NULL;
-    box->count = box->capacity = 0;
+    box->count = box->capacity = box->frames = 0;
     pthread_mutex_unlock(&box->lock);
     return mail;
 }

@@ -1,5 +1,5 @@
-/* Messages from one thread to another, in order. Handshake messages are bounded, since strangers cause them; the rest,
- * which only peers and we ourselves cause, is not. */
+/* Messages from one thread to another, in order. Handshake messages are bounded, since strangers cause them, and
+ * control frames, since peers send as many as they like; the rest, which we ourselves cause, is not. */
 #ifndef ENGINE_MAILBOX_H
 #define ENGINE_MAILBOX_H
 
@@ -13,6 +13,8 @@
 
 #define MAILBOX_HANDSHAKES_MAX 512
 #define MAILBOX_UNDER_LOAD (MAILBOX_HANDSHAKES_MAX / 8)
+#define MAILBOX_INITIATIONS_MAX (MAILBOX_HANDSHAKES_MAX / 8 * 7) /* the rest is for answers to our own */
+#define MAILBOX_FRAMES_MAX 1024
 
 enum mail_kind {
     MAIL_NOTICE,        /* to control: as tunnel_notice says */
@@ -20,13 +22,20 @@ enum mail_kind {
     MAIL_GONE,          /* to control: the interface was deleted */
     MAIL_FLUSH,         /* to the sender */
     MAIL_DISCARD,       /* to the sender */
+    MAIL_FRAME,         /* to control: a frame from `peer`; to the sender: one for it */
+    MAIL_WANTED,        /* to control: packets wait for `peer`, whose path is not known; 0: for whoever has `address` */
 };
 
 struct mail {
     enum mail_kind kind;
     bool keepalive; /* MAIL_FLUSH */
+    uint32_t len;   /* MAIL_FRAME, MAIL_WANTED */
     peer_id peer;
-    struct tunnel_notice notice; /* MAIL_NOTICE */
+    union {
+        struct tunnel_notice notice; /* MAIL_NOTICE */
+        uint8_t *bytes;              /* MAIL_FRAME; the mail's own */
+        uint8_t address[16];         /* MAIL_WANTED */
+    };
 };
 
 struct mail_handshake {
@@ -40,6 +49,7 @@ struct mailbox {
     struct loop *reader; /* woken by the first mail, and by the first handshake message: they are taken apart */
     struct mail *mail;
     uint32_t count, capacity;
+    uint32_t frames;                   /* among the mail */
     struct mail_handshake *handshakes; /* a ring */
     uint32_t handshake_first, handshake_count;
 };
@@ -51,12 +61,15 @@ void mailbox_clear(struct mailbox *box);
 /* A mail that there is no memory for is dropped: what it asks for is asked for again in time, or (an interface that is
  * gone) seen by other means; what a dropped MAIL_DISCARD leaves staged stays until the interface goes down. */
 void mailbox_put(struct mailbox *box, const struct mail *mail);
-/* False when there is no room. */
+/* A MAIL_FRAME with a copy of the bytes. False when there is no room. */
+must_check bool mailbox_put_frame(struct mailbox *box, peer_id peer, const uint8_t *bytes, uint32_t len);
+/* False when there is no room: for initiations sooner than for the rest. */
 must_check bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len,
                                       const struct endpoint *from);
 
-/* Takes all mail at once; the caller frees the array. */
+/* Takes all mail at once; the caller frees it with mail_free. */
 struct mail *mailbox_take(struct mailbox *box, uint32_t *count);
+void mail_free(struct mail *mail, uint32_t count);
 /* Takes the oldest handshake message; `waiting` is how many there were. */
 must_check bool mailbox_take_handshake(struct mailbox *box, struct mail_handshake *out, uint32_t *waiting);
 

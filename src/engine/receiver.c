@@ -1,10 +1,13 @@
 /* From the port to the TUN, in one thread that runs each message to completion: receive, open in place, join what
- * belongs together, write. Handshake messages go to the control thread. */
+ * belongs together, write; or, as a relay, seal again and send on. Handshake messages and control frames go to the
+ * control thread. */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "base/pool.h"
-#include "engine/internal.h"
+#include "engine/companion.h"
+#include "engine/forward.h"
+#include "engine/police.h"
 #include "net/coalesce.h"
 #include "net/compat.h"
 #include "net/tun.h"
@@ -27,6 +30,12 @@ struct receiver {
     bool told_gone;
     uint32_t opening_count;
     struct opening opening[TUNNEL_BATCH_MAX];
+    /* What came through relays: a second batch, of what was inside the first. */
+    uint32_t relayed_count;
+    struct opening relayed[TUNNEL_BATCH_MAX];
+    struct endpoint relayed_from[TUNNEL_BATCH_MAX];
+    struct forward forward;
+    struct police_memory police;
     bool ready[2];     /* IPv4, IPv6 */
     struct pool *pool; /* of all buffers; all are taken for good */
     uint8_t *split;    /* one packet of a super-packet that the kernel would not take */
@@ -87,22 +96,91 @@ static void write_out(struct receiver *r)
 
 /* ---- From the port ---- */
 
-static void open_messages(struct receiver *r)
+static void take_packet(struct receiver *r, const struct opening *o)
+{
+    if (!r->engine->tun) {
+        engine_count(&r->engine->counters.tun_dropped, 1);
+        return;
+    }
+    if (!police_lets_in(r->engine, &r->police, o->peer, o->packet, o->packet_len, r->now) ||
+        coalesce_add(r->coalescer, o->packet, o->packet_len) == 0)
+        return;
+    write_out(r);
+    if (coalesce_add(r->coalescer, o->packet, o->packet_len) != 0)
+        engine_count(&r->engine->counters.tun_dropped, 1);
+}
+
+static void take_frame(struct receiver *r, const struct opening *o)
+{
+    struct engine *e = r->engine;
+    if (!e->options.frame || !mailbox_put_frame(&e->inbox, tunnel_peer_id(o->peer), o->packet, o->packet_len))
+        engine_count(&e->counters.frames_dropped, 1);
+}
+
+static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from,
+                           enum message_type type);
+
+/* The datagram inside re-enters the door, as if it came from where the relay says. */
+static void take_inside(struct receiver *r, const struct opening *o, uint8_t *bytes, uint32_t len)
+{
+    struct endpoint *from = &r->relayed_from[r->relayed_count];
+    *from = endpoint_relayed(o->packet + offsetof(struct frame_relayed, device), tunnel_peer_id(o->peer));
+    enum message_type type = message_classify(bytes, len);
+    if (type == MESSAGE_TRANSPORT)
+        r->relayed[r->relayed_count++] = (struct opening){.at = bytes, .len = len, .from = from};
+    else
+        take_handshake(r, bytes, len, from, type);
+}
+
+static void take_relayed(struct receiver *r, const struct opening *o)
+{
+    struct engine_counters_live *counters = &r->engine->counters;
+    const struct companion *c = companion_of(o->peer);
+    struct permit permit;
+    uint32_t len;
+    if (o->from->family == ENDPOINT_RELAYED) {
+        engine_count(&counters->relay_nested, 1);
+        return;
+    }
+    uint8_t *datagram = forward_datagram(o, &len);
+    if (datagram && forward_find(&r->forward, o, &permit))
+        forward_add(&r->forward, o, &permit, r->now);
+    else if (datagram && c && atomic_load_explicit(&c->relay, memory_order_relaxed))
+        take_inside(r, o, datagram, len);
+    else
+        engine_count(&counters->relay_refused, 1);
+}
+
+static void take_opened(struct receiver *r, const struct opening *o)
+{
+    if (!o->packet)
+        return;
+    if (!o->frame)
+        take_packet(r, o);
+    else if (o->packet[0] == FRAME_RELAYED)
+        take_relayed(r, o);
+    else
+        take_frame(r, o);
+}
+
+static void open_batch(struct receiver *r, struct opening *messages, uint32_t message_count)
 {
     struct tunnel_notice notices[TUNNEL_BATCH_MAX];
     size_t count;
-    tunnel_open_batch(r->engine->tunnel, r->crypto, r->opening, r->opening_count, r->now, notices, &count);
+    tunnel_open_batch(r->engine->tunnel, r->crypto, messages, message_count, r->now, notices, &count);
     for (size_t i = 0; i < count; i++)
         mailbox_put(&r->engine->inbox, &(struct mail){.kind = MAIL_NOTICE, .notice = notices[i]});
-    for (uint32_t i = 0; i < r->opening_count; i++) {
-        struct opening *o = &r->opening[i];
-        if (!o->packet || coalesce_add(r->coalescer, o->packet, o->packet_len) == 0)
-            continue;
-        write_out(r);
-        if (coalesce_add(r->coalescer, o->packet, o->packet_len) != 0)
-            engine_count(&r->engine->counters.tun_dropped, 1);
-    }
+    for (uint32_t i = 0; i < message_count; i++)
+        take_opened(r, &messages[i]);
+}
+
+static void open_messages(struct receiver *r)
+{
+    open_batch(r, r->opening, r->opening_count);
     r->opening_count = 0;
+    if (r->relayed_count > 0)
+        open_batch(r, r->relayed, r->relayed_count);
+    r->relayed_count = 0;
 }
 
 /* The little that can be checked here keeps what can't come to anything out of the queue. */
@@ -146,11 +224,14 @@ static bool run_batch(struct receiver *r, enum endpoint_family family)
     if (count <= 0)
         return false;
     r->now = loop_monotonic();
+    r->police.peer = NULL;
     reclaim_enter(&r->reader);
     for (int i = 0; i < count; i++)
         take_message(r, &r->messages[i]);
     open_messages(r);
+    forward_seal(&r->forward, r->now);
     reclaim_leave(&r->reader);
+    forward_send(&r->forward);
     write_out(r);
     return count == MESSAGES;
 }
@@ -199,8 +280,9 @@ int receiver_new(struct receiver **out, struct engine *e)
     if (!r)
         return ERROR_MEMORY;
     r->engine = e;
-    r->coalesce_options =
-        (struct coalesce_options){.tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun)};
+    if (e->tun)
+        r->coalesce_options =
+            (struct coalesce_options){.tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun)};
     int error = take_buffers(r);
     if (error == 0)
         error = coalesce_new(&r->coalescer);
@@ -213,6 +295,8 @@ int receiver_new(struct receiver **out, struct engine *e)
         return error;
     }
     coalesce_reset(r->coalescer, &r->coalesce_options);
+    r->forward.engine = e;
+    r->forward.crypto = r->crypto;
     tunnel_add_reader(e->tunnel, &r->reader);
     *out = r;
     return 0;

@@ -73,6 +73,24 @@ struct staged_packet *staging_take(struct staging *s, peer_id peer)
     return first;
 }
 
+bool staging_ask(struct staging *s, peer_id peer, uint64_t now)
+{
+    struct staged_queue *queue = *link_of(s, peer);
+    if (!queue || (queue->asked != 0 && now < queue->asked + SECOND))
+        return false;
+    queue->asked = now;
+    return true;
+}
+
+uint32_t staging_peers(const struct staging *s, peer_id *out, uint32_t max)
+{
+    uint32_t count = 0;
+    for (int i = 0; i < STAGING_BUCKETS && s->queues > 0; i++)
+        for (const struct staged_queue *queue = s->buckets[i]; queue && count < max; queue = queue->next)
+            out[count++] = queue->peer;
+    return count;
+}
+
 bool staging_has(const struct staging *s, peer_id peer)
 {
     return s->queues > 0 && *link_of((struct staging *)s, peer) != NULL;

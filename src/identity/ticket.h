@@ -52,10 +52,14 @@ must_check int ticket_print(struct crypto *c, const struct ticket *ticket, char 
 /* Why a text is no ticket; each has a sentence for a person. */
 enum ticket_fault {
     TICKET_GOOD = 0,
-    TICKET_NOT_A_TICKET, /* no known prefix */
-    TICKET_CUT,          /* ends early, or was altered: the checksum does not hold */
-    TICKET_MALFORMED,    /* the checksum holds, the content makes no sense: another version, say */
+    TICKET_NOT_A_TICKET,  /* no known prefix */
+    TICKET_CUT,           /* ends early, or was altered: the checksum does not hold */
+    TICKET_MALFORMED,     /* the checksum holds, the content makes no sense */
+    TICKET_OTHER_VERSION, /* a prefix of another version */
 };
+/* The CBOR is a map: 0 network id, 1 network name, 2 seed, 3 invite, 4 its opening; in a ticket 5 [head index, head
+ * hash, fold root, time], 6 [[device id, address, port, static key], ...]; in a founding ticket 7 [[time, statement],
+ * ...], 8 [opening, ...]. Nothing else: what is unknown is malformed. */
 /* White space (line breaks that mail put in) is passed over. Decodes into `buffer`, at least `len` bytes, which `out`
  * borrows from and which holds the seed: the caller wipes both. */
 enum ticket_fault ticket_parse(struct crypto *c, struct ticket *out, const char *text, size_t len, uint8_t *buffer);

@@ -36,6 +36,8 @@ struct mesh_ops {
     /* From now on `to` is sent to at this endpoint, or through this relay; sessions are begun as packets ask for it. */
     void (*direct)(void *context, const struct device_id *to, const struct underlay *endpoint);
     void (*relayed)(void *context, const struct device_id *to, const struct device_id *relay);
+    /* The path to `to` through this relay is no more, if that is the one in use: what is to be sent is wanted anew. */
+    void (*forget)(void *context, const struct device_id *to, const struct device_id *relay);
     /* Begin, or begin anew, a handshake with `to`, and keep the session alive (seconds, 0: not). */
     void (*connect)(void *context, const struct device_id *to, uint16_t keepalive);
     /* We are the relay: these two may send each other datagrams through us, or no longer. */
@@ -47,7 +49,7 @@ struct mesh_ops {
     /* and what an introduction or a hello taught: an invite opening and a signed head (either may be empty). */
     void (*learn)(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head);
     /* An answer to mesh_ping; rtt in ns; 0: none came. */
-    void (*pong)(void *context, uint32_t number, uint64_t rtt);
+    void (*pong)(void *context, const struct device_id *id, uint32_t number, uint64_t rtt);
     /* A session of the mesh's own concern began or ended (relays, and at a relay its members). */
     void (*link)(void *context, const struct device_id *device, bool up);
     void (*entropy)(void *context, uint8_t *out, size_t len);
@@ -57,14 +59,15 @@ struct mesh_ops {
 must_check int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops);
 void mesh_free(struct mesh *m);
 
-/* Who we are. Before that nothing is done. */
-void mesh_self(struct mesh *m, const struct device_id *id, bool relay);
+/* Who we are; before that nothing is done. Joining (the id may be zero): sessions with relays, and no introductions.
+ * Neither an id nor joining: we are nobody any more. */
+void mesh_self(struct mesh *m, const struct device_id *id, bool relay, bool joining, uint64_t now);
 /* The latest signed head, for hellos and introductions. */
 void mesh_head(struct mesh *m, const uint8_t head[FRAME_SIGNED_HEAD_SIZE]);
 
 /* A device appeared or changed; is gone (its paths, permissions and pings end). ERROR_MEMORY. */
 must_check int mesh_device(struct mesh *m, const struct mesh_device *device, uint64_t now);
-void mesh_device_gone(struct mesh *m, const struct device_id *id);
+void mesh_device_gone(struct mesh *m, const struct device_id *id, uint64_t now);
 
 /* A session with `id` was made (each new keypair), or there is none any more and none could be made. */
 void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now);
@@ -81,6 +84,8 @@ struct mesh_meeting {
 void mesh_met(struct mesh *m, uint32_t question, const struct mesh_meeting *answer, uint64_t now);
 /* One probe through the tunnel; `pong` is called once, within 2 s. */
 void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint64_t now);
+/* We are about to end: everyone that we have a session with is told. */
+void mesh_sign_off(struct mesh *m);
 
 void mesh_timer(struct mesh *m, uint64_t now);
 uint64_t mesh_deadline(const struct mesh *m);
@@ -88,11 +93,19 @@ uint64_t mesh_deadline(const struct mesh *m);
 /* The two relays (fewer if there are fewer) that rendezvous hashing selects for `id`, best first. */
 uint32_t mesh_relays_of(const struct mesh *m, const struct device_id *id, struct device_id out[2]);
 enum mesh_path_kind mesh_path(const struct mesh *m, const struct device_id *id, struct device_id *relay);
+/* The latest round trip that a probe found, ns; 0: none yet. */
+uint64_t mesh_rtt(const struct mesh *m, const struct device_id *id);
 
 struct mesh_counters {
-    uint64_t malformed, strange; /* frames: broken; not permitted from whom they came */
-    uint64_t introductions, refused, forgotten;
+    uint64_t malformed, strange; /* frames: broken; not permitted from whom they came, or answering nothing */
+    uint64_t introductions;      /* that ended in a path (asker) or a permission (relay) */
+    uint64_t refused;            /* answered with no, as asker or relay */
+    uint64_t flooding;           /* introductions beyond a limit */
+    uint64_t forgotten;          /* paths */
+    uint64_t versions;           /* hellos without a version in common */
 };
 void mesh_read_counters(const struct mesh *m, struct mesh_counters *out);
+/* The name of each, in their order; NULL beyond the last. */
+const char *mesh_counter_name(uint32_t i);
 
 #endif

@@ -43,10 +43,11 @@ must_check int tun_write(struct tun *tun, const struct virtio_net_hdr *header, c
 
 /* True once the interface no longer exists, wherever it was moved to. */
 bool tun_is_gone(const struct tun *tun);
-/* The interface's index in the namespace that it is in now; ERROR_GONE. */
+/* The interface's index in the namespace that it is in now; ERROR_GONE (without CAP_NET_ADMIN: also while it is in
+ * another namespace than the caller's). */
 must_check int tun_interface(const struct tun *tun);
 /* A descriptor of the network namespace that the interface is in now (TUNGETDEVNETNS), to be closed by the caller; or
- * ERROR_UNSUPPORTED, ERROR_GONE. */
+ * ERROR_UNSUPPORTED, ERROR_GONE, ERROR_PERMISSION (CAP_NET_ADMIN). */
 must_check int tun_namespace(const struct tun *tun);
 
 #endif

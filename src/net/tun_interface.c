@@ -30,7 +30,8 @@ int tun_interface(const struct tun *tun)
     if (ioctl(tun_fd(tun), TUNGETIFF, &request) != 0)
         return errno == EBADFD ? ERROR_GONE : ERROR_IO;
     int namespace = tun_namespace(tun);
-    if (namespace < 0 && namespace != ERROR_UNSUPPORTED)
+    /* Who may not ask where it is may only look at home. */
+    if (namespace < 0 && namespace != ERROR_UNSUPPORTED && namespace != ERROR_PERMISSION)
         return namespace;
     int index = namespace < 0 ? (int)if_nametoindex(request.ifr_name) : index_in(namespace, request.ifr_name);
     if (namespace >= 0)

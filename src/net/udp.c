@@ -1,6 +1,7 @@
 #include "net/udp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,23 +43,26 @@ static void enlarge_buffer(int fd, int option_force, int option)
         try_to_set(fd, SOL_SOCKET, option, BUFFER_BYTES); /* as much of it as net.core.*mem_max allows */
 }
 
+/* What needs no privilege, at any time. */
+static int configure_receiving(int fd, int family, bool no_offloads)
+{
+    if (!no_offloads)
+        try_to_set(fd, SOL_UDP, UDP_GRO, 1);
+    if (family == AF_INET6)
+        return set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    try_to_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    return set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+}
+
 static int configure(int fd, int family, const struct udp_options *options)
 {
-    int error;
-    if (family == AF_INET) {
-        try_to_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-        error = set(fd, IPPROTO_IP, IP_PKTINFO, 1);
-    } else {
-        error = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-        if (error == 0)
-            error = set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-    }
+    int error = family == AF_INET6 ? set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) : 0;
+    if (error == 0)
+        error = configure_receiving(fd, family, options->no_offloads);
     if (error == 0 && options->mark != 0)
         error = set(fd, SOL_SOCKET, SO_MARK, (int)options->mark);
     enlarge_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
     enlarge_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-    if (!options->no_offloads)
-        try_to_set(fd, SOL_UDP, UDP_GRO, 1);
     return error;
 }
 
@@ -119,13 +123,21 @@ static int open_both(struct udp *udp, const struct udp_options *options)
     return error;
 }
 
-int udp_open(struct udp **out, const struct udp_options *options)
+static struct udp *udp_new(bool no_offloads)
 {
     struct udp *udp = calloc(1, sizeof(*udp));
     if (udp == NULL)
-        return ERROR_MEMORY;
+        return NULL;
     udp->ipv4 = udp->ipv6 = -1;
-    udp->may_segment = !options->no_offloads;
+    udp->may_segment = !no_offloads;
+    return udp;
+}
+
+int udp_open(struct udp **out, const struct udp_options *options)
+{
+    struct udp *udp = udp_new(options->no_offloads);
+    if (udp == NULL)
+        return ERROR_MEMORY;
     int error = open_both(udp, options);
     for (int i = 1; i < PORT_TRIES && error == ERROR_IN_USE && options->port == 0; i++)
         error = open_both(udp, options);
@@ -137,13 +149,59 @@ int udp_open(struct udp **out, const struct udp_options *options)
     return 0;
 }
 
+int udp_open_sockets(uint16_t port, int fds[2], uint16_t *bound_port_out)
+{
+    struct udp *udp;
+    int error = udp_open(&udp, &(struct udp_options){.port = port});
+    if (error != 0)
+        return error;
+    fds[0] = udp->ipv4;
+    fds[1] = udp->ipv6;
+    *bound_port_out = udp->port;
+    free(udp);
+    return 0;
+}
+
+/* A descriptor of our own of a socket that somebody else opened; -1 stays -1. */
+static int adopt(int *out, int fd, int family, bool no_offloads)
+{
+    if (fd < 0)
+        return 0;
+    *out = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (*out < 0 || fcntl(*out, F_SETFL, O_RDWR | O_NONBLOCK) != 0)
+        return ERROR_INVALID;
+    return configure_receiving(*out, family, no_offloads);
+}
+
+int udp_adopt(struct udp **out, int ipv4, int ipv6, bool no_offloads)
+{
+    struct udp *udp = udp_new(no_offloads);
+    if (udp == NULL)
+        return ERROR_MEMORY;
+    int error = adopt(&udp->ipv4, ipv4, AF_INET, no_offloads);
+    if (error == 0)
+        error = adopt(&udp->ipv6, ipv6, AF_INET6, no_offloads);
+    if (error == 0)
+        error = bound_port(udp->ipv4 >= 0 ? udp->ipv4 : udp->ipv6, &udp->port);
+    if (error != 0)
+        udp_close(udp);
+    else
+        *out = udp;
+    return error;
+}
+
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 void udp_close(struct udp *udp)
 {
     if (udp == NULL)
         return;
-    close(udp->ipv4);
-    if (udp->ipv6 >= 0)
-        close(udp->ipv6);
+    close_if_open(udp->ipv4);
+    close_if_open(udp->ipv6);
     free(udp);
 }
 
@@ -154,7 +212,7 @@ uint16_t udp_port(const struct udp *udp)
 
 int udp_set_mark(struct udp *udp, uint32_t mark)
 {
-    int error = set(udp->ipv4, SOL_SOCKET, SO_MARK, (int)mark);
+    int error = udp->ipv4 >= 0 ? set(udp->ipv4, SOL_SOCKET, SO_MARK, (int)mark) : 0;
     if (error == 0 && udp->ipv6 >= 0)
         error = set(udp->ipv6, SOL_SOCKET, SO_MARK, (int)mark);
     return error;

@@ -26,6 +26,12 @@ struct udp_options {
 must_check int udp_open(struct udp **out, const struct udp_options *options);
 void udp_close(struct udp *udp);
 
+/* For a process that may open sockets on behalf of one that may not: opens both families as udp_open does (fds[1] is
+ * -1 where there is no IPv6), to be passed on and closed by the caller. */
+must_check int udp_open_sockets(uint16_t port, int fds[2], uint16_t *bound_port_out);
+/* Uses sockets that another process opened so; -1: no such family. They stay the caller's. */
+must_check int udp_adopt(struct udp **out, int ipv4, int ipv6, bool no_offloads);
+
 uint16_t udp_port(const struct udp *udp);
 must_check int udp_set_mark(struct udp *udp, uint32_t mark);
 /* The descriptor of a family, or -1. */

@@ -17,11 +17,23 @@ struct policy_names {
     bool (*group)(void *context, const char *name, struct subject *out);
     bool (*device)(void *context, const char *name, struct subject *out);
     void *context;
+    /* The i-th name of any group or device, NULL behind the last: to say what a wrong one may have meant. May be NULL.
+     */
+    const char *(*known)(void *context, uint32_t i);
 };
 
-/* Reads a whole file. 0 and the rules in `out` (rule_set_free), or ERROR_MALFORMED with the first `errors_max` errors
- * and their number, or ERROR_MEMORY. A name that is both a group and a device is an error, as is one that is neither.
- */
+/* Reads a whole file:
+ *
+ *     allow:
+ *       - from: sensors                # a group or a device, or a list of them
+ *         to: [brokers, hub]
+ *         tcp: [502, "9000-9010"]      # a port, a range, a list of those, or any
+ *         udp: any
+ *         icmp: any
+ *
+ * A rule of lists becomes one for each pair. An empty file allows nothing. 0 and the rules in `out` (rule_set_free), or
+ * ERROR_MALFORMED with the first errors in order of place and their number (at most `errors_max`), or ERROR_MEMORY. A
+ * name that is both a group and a device is an error, as is one that is neither. */
 must_check int policy_read(struct rule_set **out, const char *text, size_t len, const struct policy_names *names,
                            struct policy_error *errors, uint32_t errors_max, uint32_t *error_count);
 

@@ -25,11 +25,13 @@ enum flow_verdict {
 must_check int flow_table_new(struct flow_table **out, uint32_t buckets, const uint8_t key[16]);
 void flow_table_free(struct flow_table *t);
 
-/* Judges one inner packet (ip_parse held; transport header not checked yet) that goes to, or comes from, `peer` (any
- * number that names it). The first packet's sender gives a flow its direction; replies pass while the flow lives (TCP
- * 2 h idle, 1 min once both sides ended it or it was reset; UDP 3 min; ICMP echo 30 s); ICMP errors that quote a live
- * flow pass; IPv4 and IPv6 fragments follow their first one for 30 s. A full bucket gives up its oldest flow of the
- * peer that has the most in it: the side that may begin opens it again. */
+/* Judges one inner packet that goes to, or comes from, `peer` (any number that names it). The first packet's sender
+ * gives a flow its direction; replies pass while the flow lives (TCP 2 h idle, 1 min once both sides ended it or it was
+ * reset, unless it is begun anew; UDP 3 min; ICMP echo 30 s). Only TCP, UDP and ICMP echo begin flows; a TCP reset
+ * without a flow passes if it might begin one, and begins none. ICMP errors pass that quote a live flow's packet. Later
+ * fragments pass for 30 s behind a first one that passed, if they begin behind its end. Multicast, broadcast, source
+ * routes, other protocols and other extension headers are refused. A full bucket gives up its oldest flow of the peer
+ * that has the most in it, the newcomer counted: the side that may begin opens it again. */
 enum flow_verdict flow_judge(struct flow_table *t, const struct peer_grants *grants, uint64_t peer, bool outgoing,
                              const uint8_t *packet, size_t len, uint64_t now);
 /* Ends all flows of a peer. */
@@ -38,8 +40,10 @@ void flow_forget(struct flow_table *t, uint64_t peer);
 uint32_t flow_count(struct flow_table *t, uint64_t peer, uint64_t now);
 
 /* The ICMP error "administratively prohibited" (RFC 1122 section 3.2.2.1 code 13; RFC 4443 section 3.1 code 1) that the
- * sender of a refused packet is told locally, from `from` (our own overlay address of that version). Returns its
- * length, 0 when none is to be sent (an ICMP error itself, a later fragment, a multicast). `out`: 1280 bytes. */
+ * sender of a refused packet is told locally, as from the packet's destination (from one of its own addresses a host
+ * would not take it). Returns its length, 0 when none is to be sent (an ICMP error itself, a later fragment, a
+ * multicast, a malformed packet). `out`: FLOW_REFUSAL_MAX bytes. */
+#define FLOW_REFUSAL_MAX 1280
 size_t flow_refusal(const uint8_t *packet, size_t len, uint8_t *out);
 
 #endif

@@ -31,6 +31,8 @@ enum proc_fd {
     CONTROLLER_FD_ENGINE = 4,
 };
 
+#define IPC_STEP_SIZE 360 /* struct static_step; asserted where both are seen */
+#define IPC_HEAD_SIZE 176 /* a signed head */
 #define IPC_ID_SIZE 16
 #define IPC_PUBLIC_SIZE 32
 #define IPC_HASH 32
@@ -46,8 +48,10 @@ struct ipc_underlay {
 enum static_key_slot { STATIC_KEY_OWN = 0, STATIC_KEY_INVITE = 1 };
 
 enum ipc_kind {
-    /* engine <-> keys: struct static_step both ways. keys has made the timestamp of an opened initiation durable, and
-     * refused one that is not greater than the greatest, before it answers; it sets the timestamp of our own. */
+    /* engine <-> keys: struct static_step (IPC_STEP_SIZE) both ways. keys tells by text_kind and text_len what a step
+     * is: sealing 12 bytes, our timestamp; opening 32, their static key; opening 12, their timestamp under `remote`;
+     * none, a response. keys has made the timestamp of an opened initiation durable, and refused one that is not
+     * greater than the greatest, before it answers; it sets the timestamp of our own. */
     IPC_STEP = 1,
     IPC_STEPPED = 2,
 
@@ -60,6 +64,9 @@ enum ipc_kind {
      * durably. keys -> state: erased. */
     IPC_ERASE_SEED = 6,
     IPC_SEED_ERASED = 7,
+    /* keys -> state: struct ipc_number, the error that keeps timestamps from being made durable (as -error), so that a
+     * replay after a restart may be answered; 0: it is over. */
+    IPC_KEYS_TROUBLE = 8,
 
     /* state -> engine */
     IPC_SELF = 16,        /* struct ipc_self */
@@ -104,6 +111,8 @@ struct ipc_public {
 struct ipc_build_join {
     uint8_t network[IPC_HASH];
     uint8_t invite[IPC_HASH];
+    uint32_t sequences; /* 1: the join of the founding hub, which brings `sequencer` */
+    uint8_t sequencer[IPC_PUBLIC_SIZE];
 };
 
 struct ipc_id {

@@ -128,6 +128,21 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     }
 }
 
+#define FRESH (60 * SECOND)
+
+void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    bool fresh =
+        p && p->session_current && !p->session_current->expired && now.monotonic < p->session_current->born + FRESH;
+    if (p && !t->up)
+        p->resume = true;
+    if (!p || fresh || (p->handshake && p->retransmit_at != 0))
+        return;
+    initiate(p, false, now, actions);
+    timers_arm(p);
+}
+
 /* Sends a handshake message to where the peer is, with its macs. */
 static void send_to_peer(struct peer *p, void *message, size_t len, uint64_t now, struct tunnel_actions *actions)
 {
@@ -237,6 +252,7 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
     timers_handshake_complete(p, now);
     timers_arm(p);
     count(&t->counters.handshakes);
+    action_link(actions, p, true);
 
     /* What was staged, or a keepalive, confirms the session to the responder (paper section 6.5). */
     action_flush(actions, p, true);

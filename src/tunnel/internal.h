@@ -46,7 +46,7 @@ struct session {
     _Atomic bool confirmed;         /* the peer used it, and the control thread knows */
     _Atomic bool used;              /* the peer used it; opening thread */
     _Atomic uint64_t renewal_asked; /* monotonic; either data thread */
-    _Atomic uint64_t send_counter;  /* next; sealing thread */
+    _Atomic uint64_t send_counter;  /* next; taken by whoever seals */
     struct replay replay;           /* opening thread */
 };
 
@@ -66,11 +66,12 @@ struct peer {
     _Atomic(struct session *) sending;
     _Atomic(struct session *) waiting; /* session_next: the one to send with as soon as it was used */
     _Atomic(struct published_endpoint *) endpoint;
-    _Atomic uint64_t keepalive_at;     /* we owe the peer a sign of life: opening sets, sealing clears */
-    _Atomic uint64_t new_handshake_at; /* the peer owes us one: sealing sets, opening clears */
-    _Atomic uint64_t traversal;        /* the last authenticated packet in either direction */
-    _Atomic uint64_t armed;            /* what the control thread's timer is set to */
-    _Atomic uint64_t handshake_asked;  /* sealing sets */
+    _Atomic(struct reclaim_item *) attachment; /* the caller's */
+    _Atomic uint64_t keepalive_at;             /* we owe the peer a sign of life: opening sets, sealing clears */
+    _Atomic uint64_t new_handshake_at;         /* the peer owes us one: sealing sets, opening clears */
+    _Atomic uint64_t traversal;                /* the last authenticated packet in either direction */
+    _Atomic uint64_t armed;                    /* what the control thread's timer is set to */
+    _Atomic uint64_t handshake_asked;          /* sealing sets */
     _Atomic uint64_t rx_bytes;
     _Atomic uint64_t tx_bytes;
     _Atomic uint32_t jitter; /* ns */
@@ -87,6 +88,7 @@ struct peer {
     uint64_t retransmit_at; /* 0: not pending, as the next two */
     uint64_t zero_at;
     uint64_t persistent_at;
+    uint64_t link_at;                  /* when the last session is too old to use */
     uint64_t last_handshake_sent;      /* initiation or response; monotonic; 0 never */
     uint64_t last_initiation_consumed; /* monotonic; 0 never */
     uint64_t last_handshake;           /* wall */
@@ -94,16 +96,25 @@ struct peer {
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
-    bool resume;        /* it had a session when the interface went down */
+    bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
+    bool silent;        /* listened to and never answered */
+    void (*attachment_release)(struct reclaim_item *attachment);
 };
 
 /* ---- The tunnel ---- */
 
-/* Our public key and what follows from it, for all threads. */
+/* Our static keys as they are numbered in a static step. */
+enum local_key { LOCAL_OWN, LOCAL_SECOND, LOCAL_KEYS };
+
+/* Our public keys and what follows from them, for all threads. */
 struct identity {
     struct reclaim_item retired; /* first */
     uint8_t public_key[X25519_SIZE];
     struct cookie_keys keys;
+    bool has_second; /* the one that `second_peer` alone is answered on */
+    uint8_t second_key[X25519_SIZE];
+    struct cookie_keys second_keys;
+    peer_id second_peer;
 };
 
 #define COUNTERS(X)        \
@@ -156,7 +167,6 @@ static inline void count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* For a counter that one thread alone writes. */
 static inline void add_bytes(_Atomic uint64_t *counter, uint64_t bytes)
 {
     atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
@@ -181,6 +191,8 @@ static inline void entropy(struct tunnel *t, void *out, size_t len)
 must_check struct tunnel_action *action_add(struct tunnel_actions *actions, enum tunnel_action_kind kind);
 /* Has the sealing thread send what is staged, or, if nothing is and `keepalive`, an empty packet. */
 void action_flush(struct tunnel_actions *actions, const struct peer *p, bool keepalive);
+/* Tells that a session was made, or that there is none. */
+void action_link(struct tunnel_actions *actions, const struct peer *p, bool up);
 /* Claims a fresh random index. */
 must_check int claim_index(struct tunnel *t, struct index_table *table, void *value, uint32_t *out);
 
@@ -211,6 +223,8 @@ bool session_confirm(struct peer *p, uint32_t local_index);
 void session_end_all(struct peer *p);
 /* Nothing more is sent with what there is now; what the peer sends with it is received until it would end anyway. */
 void session_expire_all(struct peer *p);
+/* Whether any session can still be used. */
+bool session_lives(const struct peer *p, uint64_t now);
 /* Wipes and frees a session that no reader can have seen; _retire: one whose index was claimed. */
 void session_discard(struct session *s);
 void session_retire(struct session *s);
@@ -229,6 +243,9 @@ void cookie_reply_received(struct tunnel *t, const struct message_cookie_reply *
 void handshake_end(struct peer *p);
 
 /* respond.c */
+/* Whether the message was made for the key of that number. */
+bool identity_mac1_holds(const struct identity *own, enum local_key local, struct crypto *c, const uint8_t *message,
+                         size_t len);
 void initiation_received(struct tunnel *t, const struct message_initiation *message, const struct endpoint *from,
                          struct tunnel_actions *actions);
 void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_actions *actions);

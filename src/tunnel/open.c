@@ -40,14 +40,20 @@ static void describe(const struct opening *message, const struct session *s, str
                            .counter = get_le64(header.counter)};
 }
 
-/* The inner packet, if it is one that this peer may send. */
-static void take_packet(struct tunnel *t, const struct peer *p, struct opening *message)
+/* The inner packet, if it is one that this peer may send; anybody may send control frames. */
+static void take_packet(struct tunnel *t, struct peer *p, struct opening *message)
 {
     struct ip_header ip;
     uint8_t *packet = message->at + sizeof(struct message_transport);
     uint32_t len = message->len - (uint32_t)MESSAGE_TRANSPORT_MIN;
     const void *owner = NULL;
 
+    if (len > 0 && packet[0] >> 4 == 0) {
+        message->packet = packet;
+        message->packet_len = len;
+        message->frame = true;
+        return;
+    }
     if (ip_parse(&ip, packet, len) == 0)
         owner = ip.version == 4 ? allowed_ips_lookup4(&t->allowed_ips, ip.source)
                                 : allowed_ips_lookup6(&t->allowed_ips, ip.source);
@@ -140,6 +146,7 @@ static void judge(struct tunnel *t, struct session *s, const struct aead_op *op,
     if (message->len == MESSAGE_TRANSPORT_MIN)
         return; /* a keepalive */
     run->data = true;
+    message->peer = s->indexed.peer;
     take_packet(t, s->indexed.peer, message);
 }
 
@@ -157,6 +164,8 @@ void tunnel_open_batch(struct tunnel *t, struct crypto *c, struct opening *messa
         struct session *s = find(t, &messages[i], monotonic);
         messages[i].packet = NULL;
         messages[i].packet_len = 0;
+        messages[i].frame = false;
+        messages[i].peer = NULL;
         if (!s || found == TUNNEL_BATCH_MAX)
             continue;
         describe(&messages[i], s, &ops[found]);

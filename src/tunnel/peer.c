@@ -147,6 +147,7 @@ void tunnel_peer_remove(struct tunnel *t, peer_id peer, struct tunnel_actions *a
     peer_reset(p);
     timer_disarm(&t->timers, &p->timer); /* a data thread may have set a time while the others were taken back */
     allowed_ips_remove_all(&t->allowed_ips, &t->reclaim, &p->allowed);
+    tunnel_peer_attach(t, peer, NULL, NULL);
     index_table_release(&t->peers, (uint32_t)p->id);
     unlink_peer(t, p);
     struct published_endpoint *endpoint = atomic_exchange(&p->endpoint, NULL);
@@ -184,6 +185,23 @@ struct peer *tunnel_peer(struct tunnel *t, peer_id id)
 peer_id tunnel_peer_id(const struct peer *peer)
 {
     return peer->id;
+}
+
+void tunnel_peer_attach(struct tunnel *t, peer_id peer, struct reclaim_item *attachment,
+                        void (*release)(struct reclaim_item *attachment))
+{
+    struct peer *p = tunnel_peer(t, peer);
+    if (!p)
+        return;
+    struct reclaim_item *old = atomic_exchange(&p->attachment, attachment);
+    if (old)
+        reclaim_retire(&t->reclaim, old, p->attachment_release);
+    p->attachment_release = release;
+}
+
+struct reclaim_item *tunnel_peer_attachment(const struct peer *peer)
+{
+    return atomic_load_explicit(&peer->attachment, memory_order_acquire);
 }
 
 /* ---- Where it is ---- */
@@ -241,6 +259,14 @@ int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoi
     return 0;
 }
 
+void tunnel_peer_forget_endpoint(struct tunnel *t, peer_id peer)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    struct published_endpoint *old = p ? atomic_exchange(&p->endpoint, NULL) : NULL;
+    if (old)
+        reclaim_retire(&t->reclaim, &old->retired, release_item);
+}
+
 /* ---- What it may and how ---- */
 
 void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t key[MESSAGE_KEY_SIZE])
@@ -262,6 +288,13 @@ void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds,
     timers_arm(p);
     if (turned_on && t->up)
         action_flush(actions, p, true);
+}
+
+void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    if (p)
+        p->silent = silent;
 }
 
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE])

@@ -1,6 +1,14 @@
 /* The responder's half of the handshake (paper sections 5.4.2, 5.4.3). */
 #include "tunnel/internal.h"
 
+bool identity_mac1_holds(const struct identity *own, enum local_key local, struct crypto *c, const uint8_t *message,
+                         size_t len)
+{
+    if (local == LOCAL_OWN)
+        return cookie_mac1_holds(&own->keys, c, message, len);
+    return own->has_second && cookie_mac1_holds(&own->second_keys, c, message, len);
+}
+
 /* e, es: the step then yields the initiator's static key. */
 void initiation_received(struct tunnel *t, const struct message_initiation *message, const struct endpoint *from,
                          struct tunnel_actions *actions)
@@ -12,7 +20,8 @@ void initiation_received(struct tunnel *t, const struct message_initiation *mess
         count(&t->counters.repeated_initiation);
         return;
     }
-    noise_start(&n, t->crypto, own->public_key);
+    bool to_own = identity_mac1_holds(own, LOCAL_OWN, t->crypto, (const uint8_t *)message, sizeof(*message));
+    noise_start(&n, t->crypto, to_own ? own->public_key : own->second_key);
     noise_mix_ephemeral(&n, t->crypto, message->ephemeral);
     if (n.error != 0)
         return;
@@ -25,8 +34,16 @@ void initiation_received(struct tunnel *t, const struct message_initiation *mess
     step->text_kind = STATIC_STEP_OPEN_TEXT;
     step->text_len = X25519_SIZE;
     step->stage = STAGE_INITIATION_FINDING;
+    step->local = to_own ? LOCAL_OWN : LOCAL_SECOND;
     step->from = *from;
     noise_wipe(&n);
+}
+
+/* Whom an initiation to this key of ours may come from. */
+static bool is_served(const struct tunnel *t, const struct peer *p, uint8_t local)
+{
+    const struct identity *own = atomic_load(&t->identity);
+    return p && (local == LOCAL_OWN || (own->has_second && own->second_peer == p->id));
 }
 
 /* Only a known initiator is worth the next Diffie-Hellman. */
@@ -38,7 +55,7 @@ void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_
         return;
     }
     const struct peer *p = peer_by_key(t, step->text);
-    if (!p) {
+    if (!is_served(t, p, step->local)) {
         count(&t->counters.unknown_peer);
         return;
     }
@@ -141,14 +158,15 @@ static void respond(struct peer *p, const struct static_step *step, uint64_t now
 static bool is_to_us_still(struct tunnel *t, const struct static_step *step)
 {
     const struct identity *own = atomic_load(&t->identity);
-    return cookie_mac1_holds(&own->keys, t->crypto, step->message, sizeof(struct message_initiation));
+    return identity_mac1_holds(own, step->local, t->crypto, step->message, sizeof(struct message_initiation));
 }
 
 void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel_time now,
                        struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, step->peer);
-    if (!p || memcmp(p->public_key, step->remote, X25519_SIZE) != 0 || !is_to_us_still(t, step))
+    if (!p || memcmp(p->public_key, step->remote, X25519_SIZE) != 0 || !is_to_us_still(t, step) ||
+        !is_served(t, p, step->local))
         return;
     if (step->result != 0) {
         count(&t->counters.bad_handshake);
@@ -158,6 +176,11 @@ void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel
         return;
     memcpy(p->greatest_timestamp, step->text, MESSAGE_TIMESTAMP_SIZE);
     p->last_initiation_consumed = now.monotonic;
+    if (p->silent) {
+        persist(p, actions);
+        action_add(actions, TUNNEL_ACTION_INTRUDER)->intruder.peer = p->id;
+        return;
+    }
     peer_set_endpoint(p, &step->from);
     add_bytes(&p->rx_bytes, sizeof(struct message_initiation));
     timers_packet_received(p, now.monotonic);

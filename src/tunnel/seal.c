@@ -23,6 +23,14 @@ static bool usable(const struct session *s, size_t packets, uint64_t now)
            atomic_load_explicit(&s->send_counter, memory_order_relaxed) < REJECT_AFTER_MESSAGES - packets;
 }
 
+/* Each counter is taken once, whoever seals. Threads that saw the last ones free at the same time overshoot by a batch
+ * each, far less than what is left behind REJECT_AFTER_MESSAGES: the sum never wraps. */
+static bool take_counters(struct session *s, size_t packets, uint64_t *first)
+{
+    *first = atomic_fetch_add_explicit(&s->send_counter, packets, memory_order_relaxed);
+    return *first < REJECT_AFTER_MESSAGES - packets;
+}
+
 /* The peer has used the session that waits before the control thread hears of it: the reply goes out under it already.
  */
 static struct session *sending_of(const struct peer *p)
@@ -93,13 +101,12 @@ int tunnel_seal_batch(struct tunnel *t, struct crypto *c, struct peer *peer, str
     notice->bits = 0;
     if (count > TUNNEL_BATCH_MAX)
         return ERROR_INVALID;
-    if (!usable(s, count, monotonic)) {
+    uint64_t counter = 0;
+    if (!usable(s, count, monotonic) || !take_counters(s, count, &counter)) {
         if (ask(&peer->handshake_asked, ASK_INTERVAL, monotonic))
             notice->bits = TUNNEL_NOTICE_HANDSHAKE;
         return ERROR_NO_SESSION;
     }
-    uint64_t counter = atomic_load_explicit(&s->send_counter, memory_order_relaxed);
-    atomic_store_explicit(&s->send_counter, counter + count, memory_order_relaxed);
     uint64_t bytes = prepare(s, packets, count, mtu, counter, ops);
     crypto_seal_batch(c, AEAD_CHACHA20_POLY1305, ops, count);
     for (size_t i = 0; i < count; i++) {

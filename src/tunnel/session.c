@@ -125,6 +125,16 @@ bool session_confirm(struct peer *p, uint32_t local_index)
     return true;
 }
 
+static bool lives(const struct session *s, uint64_t now)
+{
+    return s && !s->expired && now < s->born + REJECT_AFTER_TIME;
+}
+
+bool session_lives(const struct peer *p, uint64_t now)
+{
+    return lives(p->session_current, now) || lives(p->session_next, now) || lives(p->session_previous, now);
+}
+
 void session_end_all(struct peer *p)
 {
     struct session *next = p->session_next;

@@ -38,6 +38,7 @@ void timers_initiation_sent(struct peer *p, uint64_t now)
 void timers_session_derived(struct peer *p, uint64_t now)
 {
     p->zero_at = now + 3 * REJECT_AFTER_TIME;
+    p->link_at = now + REJECT_AFTER_TIME;
     atomic_store_explicit(&p->jitter, random_jitter(p), memory_order_relaxed);
 }
 
@@ -52,6 +53,7 @@ void timers_stop(struct peer *p)
 {
     p->retransmit_at = NOT_PENDING;
     p->zero_at = NOT_PENDING;
+    p->link_at = NOT_PENDING;
     atomic_store(&p->keepalive_at, NOT_PENDING);
     atomic_store(&p->new_handshake_at, NOT_PENDING);
     atomic_store(&p->traversal, 0);
@@ -70,6 +72,7 @@ static uint64_t next_of(const struct peer *p)
 {
     uint64_t at = earlier(TIMER_NEVER, p->retransmit_at);
     at = earlier(at, p->zero_at);
+    at = earlier(at, p->link_at);
     at = earlier(at, p->persistent_at);
     at = earlier(at, atomic_load(&p->keepalive_at));
     return earlier(at, atomic_load(&p->new_handshake_at));
@@ -110,6 +113,7 @@ static void retransmit(struct peer *p, struct tunnel_time now, struct tunnel_act
         handshake_end(p);
         atomic_store(&p->keepalive_at, NOT_PENDING);
         action_add(actions, TUNNEL_ACTION_DISCARD)->discard.peer = p->id;
+        action_link(actions, p, false);
         if (p->zero_at == NOT_PENDING)
             p->zero_at = now.monotonic + 3 * REJECT_AFTER_TIME;
         return;
@@ -142,6 +146,8 @@ void timers_expire(struct peer *p, struct tunnel_time now, struct tunnel_actions
         peer_forget_local(p);
         initiate(p, false, now, actions);
     }
+    if (take_due(&p->link_at, now.monotonic) && !session_lives(p, now.monotonic))
+        action_link(actions, p, false);
     if (take_due(&p->zero_at, now.monotonic)) {
         handshake_end(p);
         session_end_all(p);

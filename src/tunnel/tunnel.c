@@ -5,7 +5,7 @@
 #include "tunnel/internal.h"
 
 /* The most actions that one peer's timers can ask for at once. */
-#define ACTIONS_PER_PEER 6
+#define ACTIONS_PER_PEER 8
 
 struct tunnel_action *action_add(struct tunnel_actions *actions, enum tunnel_action_kind kind)
 {
@@ -21,6 +21,13 @@ void action_flush(struct tunnel_actions *actions, const struct peer *p, bool kee
     struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_FLUSH);
     action->flush.peer = p->id;
     action->flush.keepalive = keepalive;
+}
+
+void action_link(struct tunnel_actions *actions, const struct peer *p, bool up)
+{
+    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_LINK);
+    action->link.peer = p->id;
+    action->link.up = up;
 }
 
 int claim_index(struct tunnel *t, struct index_table *table, void *value, uint32_t *out)
@@ -103,6 +110,24 @@ void tunnel_remove_reader(struct tunnel *t, struct reclaim_reader *reader)
     reclaim_remove_reader(&t->reclaim, reader);
 }
 
+/* A second key that there was stays. */
+static int make_identity(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE], struct identity **out)
+{
+    const struct identity *own = atomic_load(&t->identity);
+    struct identity *identity = calloc(1, sizeof(*identity));
+    if (!identity)
+        return ERROR_MEMORY;
+    if (own)
+        *identity = *own;
+    memcpy(identity->public_key, public_key, X25519_SIZE);
+    int error = cookie_keys_derive(&identity->keys, t->crypto, public_key);
+    if (error != 0)
+        free(identity);
+    else
+        *out = identity;
+    return error;
+}
+
 int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE], struct tunnel_actions *actions)
 {
     struct identity *identity = NULL;
@@ -110,15 +135,9 @@ int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY
     if (own && public_key && memcmp(own->public_key, public_key, X25519_SIZE) == 0)
         return 0;
     if (public_key) {
-        identity = calloc(1, sizeof(*identity));
-        if (!identity)
-            return ERROR_MEMORY;
-        memcpy(identity->public_key, public_key, X25519_SIZE);
-        int error = cookie_keys_derive(&identity->keys, t->crypto, public_key);
-        if (error != 0) {
-            free(identity);
+        int error = make_identity(t, public_key, &identity);
+        if (error != 0)
             return error;
-        }
         struct peer *self = peer_by_key(t, public_key);
         if (self)
             tunnel_peer_remove(t, self->id, actions);
@@ -127,6 +146,33 @@ int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY
         peer_expire(p);
     set_identity(t, identity);
     return 0;
+}
+
+int tunnel_set_second_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer)
+{
+    const struct identity *own = atomic_load(&t->identity);
+    struct identity *identity;
+    if (!own)
+        return public_key ? ERROR_INVALID : 0;
+    int error = make_identity(t, own->public_key, &identity);
+    if (error != 0)
+        return error;
+    identity->has_second = public_key != NULL;
+    identity->second_peer = peer;
+    if (public_key) {
+        memcpy(identity->second_key, public_key, X25519_SIZE);
+        error = cookie_keys_derive(&identity->second_keys, t->crypto, public_key);
+    }
+    if (error != 0)
+        free(identity);
+    else
+        set_identity(t, identity);
+    return error;
+}
+
+void tunnel_retire(struct tunnel *t, struct reclaim_item *item, void (*release)(struct reclaim_item *item))
+{
+    reclaim_retire(&t->reclaim, item, release);
 }
 
 static void step_datagram(struct tunnel *t, const struct tunnel_event *event, struct tunnel_time now,
@@ -186,6 +232,7 @@ static void step_notice(struct tunnel *t, const struct tunnel_notice *notice, st
     if (notice->bits & TUNNEL_NOTICE_CONFIRMED && session_confirm(p, notice->session)) {
         timers_handshake_complete(p, now);
         count(&t->counters.handshakes);
+        action_link(actions, p, true);
         action_flush(actions, p, false);
     }
     if (notice->bits & TUNNEL_NOTICE_HANDSHAKE)
@@ -272,7 +319,8 @@ bool tunnel_awaits(struct tunnel *t, const uint8_t *message, size_t len)
 bool tunnel_mac1_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len)
 {
     struct identity *own = atomic_load_explicit(&t->identity, memory_order_acquire);
-    if (own && cookie_mac1_holds(&own->keys, c, message, len))
+    if (own && (identity_mac1_holds(own, LOCAL_OWN, c, message, len) ||
+                identity_mac1_holds(own, LOCAL_SECOND, c, message, len)))
         return true;
     count(&t->counters.bad_mac1);
     return false;

@@ -2,8 +2,8 @@
  * no thread of its own. "Paper" is Donenfeld, WireGuard: Next Generation Kernel Network Tunnel.
  *
  * Two kinds of caller. One control thread calls everything in the first part. Data threads call only the second part,
- * seal and open, between reclaim_enter and reclaim_leave of a reader registered with tunnel_add_reader; at most one
- * thread seals and at most one opens (they may be two, or the control thread itself).
+ * seal and open, between reclaim_enter and reclaim_leave of a reader registered with tunnel_add_reader; any of them may
+ * seal, at most one opens.
  *
  * What needs the static private key is a call-out: an action hands out a static step (static_step.h), whoever holds the
  * key runs it, and its result comes back as an event. */
@@ -95,6 +95,9 @@ enum tunnel_action_kind {
     TUNNEL_ACTION_FLUSH,       /* the sealing thread: send what is staged for `peer`; `keepalive`: an empty packet if
                                   nothing is */
     TUNNEL_ACTION_DISCARD,     /* the sealing thread: drop what is staged for `peer` */
+    TUNNEL_ACTION_LINK,        /* for information: a handshake with `peer` was completed (`up`); or one was given up, or
+                                  its last session ended */
+    TUNNEL_ACTION_INTRUDER,    /* for information: `peer`, which is silent, began a handshake */
 };
 
 struct tunnel_action {
@@ -118,6 +121,13 @@ struct tunnel_action {
         struct {
             peer_id peer;
         } discard;
+        struct {
+            peer_id peer;
+            bool up;
+        } link;
+        struct {
+            peer_id peer;
+        } intruder;
     };
 };
 
@@ -150,6 +160,10 @@ uint64_t tunnel_deadline(const struct tunnel *t);
 must_check int tunnel_set_public_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE],
                                      struct tunnel_actions *actions);
 
+/* Besides our own we answer on this key, to `peer` alone; NULL: no longer. It begins no handshakes. ERROR_INVALID
+ * without a key of our own. */
+must_check int tunnel_set_second_key(struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer);
+
 /* The peer with this public key, or 0. */
 peer_id tunnel_peer_find(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
 /* ERROR_EXISTS; ERROR_INVALID when it is our own key; ERROR_FULL at 2^20 peers; ERROR_MEMORY. */
@@ -163,11 +177,25 @@ void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t
 /* What is staged for the peer is tried again. ERROR_MEMORY: it keeps the endpoint that it has. */
 must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint,
                                         struct tunnel_actions *actions);
+/* Nobody knows where the peer is any more, until it speaks or is given an endpoint. */
+void tunnel_peer_forget_endpoint(struct tunnel *t, peer_id peer);
 /* Seconds, 0 off. Turning it on while up sends a keepalive now. */
 void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds, struct tunnel_time now,
                                struct tunnel_actions *actions);
 /* The greatest initiation timestamp that was persisted for this peer; older ones are refused from now on. */
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE]);
+
+/* Its initiations are authenticated, told (TUNNEL_ACTION_INTRUDER) and never answered. */
+void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent);
+/* Begins a handshake, unless one is under way or the session is under a minute old; when the interface comes up, while
+ * it is down. */
+void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
+
+/* What the caller keeps beside a peer, for all threads: retired when the peer is removed or another takes its place. */
+void tunnel_peer_attach(struct tunnel *t, peer_id peer, struct reclaim_item *attachment,
+                        void (*release)(struct reclaim_item *attachment));
+/* Retires an object that the caller published to data threads (reclaim_retire). */
+void tunnel_retire(struct tunnel *t, struct reclaim_item *item, void (*release)(struct reclaim_item *item));
 
 must_check int tunnel_peer_allow(struct tunnel *t, peer_id peer, const uint8_t *address, unsigned address_len,
                                  unsigned cidr);
@@ -206,7 +234,7 @@ struct tunnel_counters {
     uint64_t unknown_index;  /* opening */
     uint64_t bad_packet;     /* opening: did not authenticate, or an expired key */
     uint64_t replayed;       /* opening */
-    uint64_t bad_source;     /* opening: inner source not among the peer's allowed IPs, or not an IP packet */
+    uint64_t bad_source;     /* opening: inner source not among the peer's allowed IPs, or neither packet nor frame */
     uint64_t no_route;       /* sealing */
 };
 void tunnel_read_counters(const struct tunnel *t, struct tunnel_counters *out);
@@ -226,6 +254,8 @@ struct peer *tunnel_route(struct tunnel *t, const uint8_t *packet, size_t len);
 /* The peer of an id, for what was staged; NULL when it is gone. */
 struct peer *tunnel_peer(struct tunnel *t, peer_id id);
 peer_id tunnel_peer_id(const struct peer *peer);
+/* NULL: nothing is attached. */
+struct reclaim_item *tunnel_peer_attachment(const struct peer *peer);
 /* Where to send; false when it is not known. */
 bool tunnel_peer_endpoint(const struct peer *peer, struct endpoint *out);
 
@@ -249,6 +279,7 @@ static inline uint32_t tunnel_sealed_len(uint32_t len, uint32_t mtu)
 /* Seals up to TUNNEL_BATCH_MAX packets for one peer. Returns 0; or ERROR_NO_SESSION (stage them; `notice` says that a
  * handshake is needed), with nothing sealed. `notice->bits` is 0 when nothing needs the control thread. */
 #define TUNNEL_BATCH_MAX 64
+#define TUNNEL_NO_PADDING 1u /* an `mtu` that keeps every packet as long as it is */
 must_check int tunnel_seal_batch(struct tunnel *t, struct crypto *c, struct peer *peer, struct sealing *packets,
                                  size_t count, uint32_t mtu, uint64_t monotonic, struct tunnel_notice *notice);
 
@@ -258,7 +289,9 @@ struct opening {
     uint32_t len;
     const struct endpoint *from;
     uint8_t *packet;     /* out: the inner packet, inside `at`; NULL when there is none (keepalive, or refused) */
-    uint32_t packet_len; /* out: padding cut off */
+    uint32_t packet_len; /* out: padding cut off, but for a control frame */
+    bool frame;          /* out: it is a control frame (first nibble 0), not an IP packet */
+    struct peer *peer;   /* out, with `packet`: whose session it came in; good until reclaim_leave */
 };
 /* Opens up to TUNNEL_BATCH_MAX messages of any peers in the order of arrival. Writes at most one notice for each peer
  * that needs one to `notices` (room for `count`), and their number to `notice_count`. */

@@ -45,6 +45,7 @@ struct frame_hello {
     uint64_t version_min, version_max;
     uint64_t aeads, features; /* bits */
     struct frame_view head;   /* signed head, or len 0 */
+    uint64_t run;             /* random, one for each start: what an earlier one permitted is forgotten */
 };
 #define FRAME_VERSION 1
 
@@ -57,7 +58,8 @@ enum introduce_result {
 struct frame_introduce {
     uint64_t number; /* the asker's; the answer repeats it */
     enum introduce_stage stage;
-    /* ASK: by exactly one of device, address, name. TELL, ACKNOWLEDGE, ANSWER: device, the other one. */
+    /* ASK: by exactly one of device, address, name. TELL, ACKNOWLEDGE, ANSWER (but NO, which has nothing): device, the
+     * other one. Never all zero. */
     bool has_device;
     uint8_t device[FRAME_DEVICE_ID_SIZE];
     struct frame_view address;    /* 4 or 16 bytes, or len 0 */
@@ -82,7 +84,7 @@ enum sync_what {
  * UINT64_MAX asks for the latest: the part says what that is. */
 struct frame_get {
     enum sync_what what;
-    uint64_t from, to;
+    uint64_t from, to;             /* from <= to */
     uint8_t hash[FRAME_HASH_SIZE]; /* SYNC_OFFER, else zero */
     uint64_t offset;
 };
@@ -92,7 +94,7 @@ struct frame_part {
     uint8_t hash[FRAME_HASH_SIZE];
     uint64_t offset;
     uint64_t total;          /* 0: nothing there */
-    struct frame_view bytes; /* FRAME_PART_MAX of them but at the end */
+    struct frame_view bytes; /* FRAME_PART_MAX of them but at the end, which is `total` */
 };
 
 struct frame_join {
@@ -108,8 +110,8 @@ struct frame_joined {
 /* Offers a submission: the CBOR array [statement, [openings...]]; inline if it fits, else to be pulled by hash. */
 struct frame_statement {
     uint8_t hash[FRAME_HASH_SIZE]; /* SHA-256 of the submission */
-    uint64_t total;
-    struct frame_view bytes;
+    uint64_t total;                /* its length, at least 1 */
+    struct frame_view bytes;       /* all of it, or none */
 };
 struct frame_notice {
     struct frame_view head;
@@ -131,7 +133,7 @@ struct frame {
 };
 
 /* ERROR_UNSUPPORTED: a kind that this version does not know (to be passed over); ERROR_MALFORMED. Padding behind the
- * CBOR item must be zero and at most 15 bytes... or the frame is malformed. Not for FRAME_RELAYED. */
+ * CBOR item must be zero and at most 15 bytes, or the frame is malformed. Never FRAME_RELAYED: unsupported. */
 must_check int frame_decode(struct frame *out, const uint8_t *bytes, size_t len);
 /* Returns the length; ERROR_OVERFLOW; ERROR_INVALID for what could not be decoded. */
 must_check int frame_encode(const struct frame *frame, uint8_t *out, size_t capacity);

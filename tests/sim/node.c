@@ -104,6 +104,12 @@ static void flush(struct node *n, peer_id peer, bool keepalive)
     }
 }
 
+void node_frame(struct node *n, peer_id peer, const uint8_t *frame, size_t len)
+{
+    stage(n, peer, frame, len);
+    flush(n, peer, false);
+}
+
 void node_packet(struct node *n, const uint8_t *packet, size_t len)
 {
     reclaim_enter(&n->reader);
@@ -128,7 +134,7 @@ static void hand_back(struct node *n, struct static_step *done)
 static void run_step(struct node *n, const struct static_step *handed_out)
 {
     struct static_step done = *handed_out;
-    static_step_run(&done, n->crypto, n->private_key);
+    static_step_run(&done, n->crypto, done.local == 0 ? n->private_key : n->second_private_key);
     n->tally.static_steps++;
     if (n->hold_steps && n->held_count < NODE_HELD_MAX)
         n->held[n->held_count++] = done;
@@ -167,6 +173,13 @@ static void carry_out(struct node *n, const struct tunnel_action *action)
     case TUNNEL_ACTION_DISCARD:
         n->tally.discards++;
         discard(n, action->discard.peer);
+        break;
+    case TUNNEL_ACTION_LINK:
+        n->tally.links_up += action->link.up;
+        n->tally.links_down += !action->link.up;
+        break;
+    case TUNNEL_ACTION_INTRUDER:
+        n->tally.intruders++;
         break;
     }
 }
@@ -238,7 +251,12 @@ static void open_one(struct node *n, const struct endpoint *from, const uint8_t 
     reclaim_enter(&n->reader);
     tunnel_open_batch(n->tunnel, n->crypto, &opening, 1, n->now.monotonic, &notice, &notices);
     reclaim_leave(&n->reader);
-    if (opening.packet)
+    if (opening.packet && opening.frame) {
+        n->tally.frames++;
+        n->last_frame_from = tunnel_peer_id(opening.peer);
+        n->last_frame_len = opening.packet_len < sizeof(n->last_frame) ? opening.packet_len : sizeof(n->last_frame);
+        memcpy(n->last_frame, opening.packet, n->last_frame_len);
+    } else if (opening.packet)
         n->owner->deliver(n, owner_of(n, opening.packet, opening.packet_len), opening.packet, opening.packet_len);
     free(copy);
     if (notices != 0)

@@ -35,6 +35,10 @@ struct node_tally {
     uint64_t flushes;
     uint64_t discards;
     uint64_t notices;
+    uint64_t links_up;
+    uint64_t links_down;
+    uint64_t intruders;
+    uint64_t frames; /* control frames that came */
 };
 
 struct node {
@@ -43,6 +47,10 @@ struct node {
     struct reclaim_reader reader;
     uint8_t private_key[X25519_SIZE];
     uint8_t public_key[X25519_SIZE];
+    uint8_t second_private_key[X25519_SIZE]; /* of steps whose `local` is 1 */
+    uint8_t last_frame[64];                  /* its beginning */
+    uint32_t last_frame_len;
+    peer_id last_frame_from;
     uint64_t random; /* state of the entropy */
     struct tunnel_time now;
     bool under_load; /* what the tunnel is told with each datagram */
@@ -71,6 +79,8 @@ must_check int node_add_peer(struct node *n, const uint8_t public_key[X25519_SIZ
 /* Events. A datagram passes the same door as in the engine. */
 void node_datagram(struct node *n, const struct endpoint *from, const uint8_t *bytes, size_t len);
 void node_packet(struct node *n, const uint8_t *packet, size_t len);
+/* A control frame into the session with a peer. */
+void node_frame(struct node *n, peer_id peer, const uint8_t *frame, size_t len);
 /* Runs all timers that are due; false if there is no end to them. */
 must_check bool node_timer(struct node *n);
 void node_event(struct node *n, enum tunnel_event_kind kind);

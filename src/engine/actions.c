@@ -1,0 +1,174 @@
+/* Carries out what the state machine asks for. */
+#include "engine/internal.h"
+#include "wire/frame.h"
+
+/* Static steps that are begun and not come back. Others' are what strangers can cause: ours wait behind none of them.
+ */
+#define STEPS_THEIRS_MAX 256
+#define STEPS_OWN_MAX 1024
+
+/* ---- Sending ---- */
+
+static void commit(struct engine *e)
+{
+    if (e->to_commit && e->options.commit)
+        e->to_commit = e->options.commit(e->options.context) != 0;
+}
+
+/* A handshake message for a peer behind a relay goes into the session with the relay. */
+static void send_relayed(struct engine *e, const struct udp_outgoing *message)
+{
+    uint8_t frame[sizeof(struct frame_relayed) + MESSAGE_HANDSHAKE_MAX];
+    struct frame_relayed header = {.kind = FRAME_RELAYED};
+    struct endpoint to;
+    const struct peer *relay = tunnel_peer(e->tunnel, endpoint_relay(&message->to));
+    if (!relay || (tunnel_peer_endpoint(relay, &to) && to.family == ENDPOINT_RELAYED)) {
+        engine_count(&e->counters.no_endpoint, 1);
+        return;
+    }
+    put_be32(header.len, message->len);
+    memcpy(header.device, message->to.address, sizeof(header.device));
+    memcpy(frame, &header, sizeof(header));
+    memcpy(frame + sizeof(header), message->data, message->len);
+    sender_frame(e->sender, tunnel_peer_id(relay), frame, (uint32_t)sizeof(header) + message->len);
+}
+
+/* Leaves what goes straight to the port. */
+static void take_out_relayed(struct engine *e)
+{
+    uint32_t direct = 0;
+    for (uint32_t i = 0; i < e->outgoing_count; i++) {
+        if (e->outgoing[i].to.family == ENDPOINT_RELAYED) {
+            send_relayed(e, &e->outgoing[i]);
+            continue;
+        }
+        e->outgoing_peer[direct] = e->outgoing_peer[i];
+        e->outgoing[direct++] = e->outgoing[i];
+    }
+    e->outgoing_count = direct;
+}
+
+/* Replies wait for the timestamps that they answer to be durable: one commit for all that came in together. */
+void actions_send(struct engine *e)
+{
+    commit(e);
+    take_out_relayed(e);
+    if (e->udp)
+        udp_send(e->udp, e->outgoing, e->outgoing_count);
+    for (uint32_t i = 0; e->udp && i < e->outgoing_count; i++) {
+        if (e->outgoing[i].result != 0)
+            engine_count(&e->counters.send_failed, 1);
+        if (e->outgoing[i].local_refused)
+            tunnel_peer_forget_local(e->tunnel, e->outgoing_peer[i]);
+    }
+    e->outgoing_count = 0;
+}
+
+static void add_outgoing(struct engine *e, const struct tunnel_action *action)
+{
+    if (e->outgoing_count == UDP_BATCH_MAX)
+        actions_send(e);
+    uint32_t i = e->outgoing_count++;
+    memcpy(e->outgoing_bytes[i], action->send.bytes, action->send.len);
+    e->outgoing_peer[i] = action->send.peer;
+    e->outgoing[i] = (struct udp_outgoing){
+        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = action->send.to};
+}
+
+/* ---- Static steps ---- */
+
+static uint32_t *steps_like(struct engine *e, const struct static_step *step, uint32_t *most)
+{
+    bool theirs = step->text_kind == STATIC_STEP_OPEN_TEXT;
+    *most = theirs ? STEPS_THEIRS_MAX : STEPS_OWN_MAX;
+    return theirs ? &e->steps_theirs : &e->steps_own;
+}
+
+static void take_result(struct engine *e, struct static_step *step)
+{
+    actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_STATIC_STEP, .static_step = step});
+}
+
+/* What a step yields goes straight back in, and may ask for more: at most two steps follow each other. */
+static void begin_step(struct engine *e, struct static_step *step)
+{
+    uint32_t most, *steps = steps_like(e, step, &most);
+    if (!e->options.begin_step) {
+        e->options.run_step(e->options.context, step);
+        take_result(e, step);
+    } else if (*steps < most) {
+        ++*steps;
+        e->options.begin_step(e->options.context, step);
+    } else {
+        engine_count(&e->counters.steps_dropped, 1);
+    }
+    wipe(step, sizeof(*step));
+}
+
+void engine_stepped(struct engine *e, struct static_step *step)
+{
+    uint32_t most, *steps = steps_like(e, step, &most);
+    if (*steps > 0)
+        --*steps;
+    take_result(e, step);
+    actions_send(e);
+}
+
+/* ---- All of it ---- */
+
+static void persist(struct engine *e, const struct tunnel_action *action)
+{
+    if (e->options.persist)
+        e->options.persist(e->options.context, action->persist.public_key, action->persist.timestamp);
+    e->to_commit = true;
+}
+
+static void carry_out_one(struct engine *e, struct tunnel_action *action)
+{
+    switch (action->kind) {
+    case TUNNEL_ACTION_SEND:
+        add_outgoing(e, action);
+        break;
+    case TUNNEL_ACTION_STATIC_STEP:
+        begin_step(e, &action->static_step);
+        break;
+    case TUNNEL_ACTION_PERSIST:
+        persist(e, action);
+        break;
+    case TUNNEL_ACTION_FLUSH:
+        sender_flush(e->sender, action->flush.peer, action->flush.keepalive);
+        break;
+    case TUNNEL_ACTION_DISCARD:
+        sender_discard(e->sender, action->discard.peer);
+        break;
+    case TUNNEL_ACTION_LINK:
+        if (e->options.link)
+            e->options.link(e->options.context, action->link.peer, action->link.up);
+        break;
+    case TUNNEL_ACTION_INTRUDER:
+        if (e->options.intruder)
+            e->options.intruder(e->options.context, action->intruder.peer);
+        break;
+    }
+}
+
+void actions_carry_out(struct engine *e, struct tunnel_actions *actions)
+{
+    for (uint32_t i = 0; i < actions->count; i++)
+        carry_out_one(e, &actions->list[i]);
+    actions->count = 0;
+}
+
+void actions_step(struct engine *e, const struct tunnel_event *event)
+{
+    struct tunnel_actions actions;
+    actions.count = 0;
+    tunnel_step(e->tunnel, event, engine_now(), &actions);
+    actions_carry_out(e, &actions);
+}
+
+void engine_carry_out(struct engine *e, struct tunnel_actions *actions)
+{
+    actions_carry_out(e, actions);
+    actions_send(e);
+}

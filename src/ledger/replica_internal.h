@@ -1,0 +1,352 @@
+/* The replica's own parts, one file each. What changed is marked (`dirty`), and settle() draws the consequences once an
+ * event is over. */
+#ifndef LEDGER_REPLICA_INTERNAL_H
+#define LEDGER_REPLICA_INTERNAL_H
+
+#include "base/bytes.h"
+#include "ledger/blob.h"
+#include "ledger/replica.h"
+#include "ledger/sync.h"
+
+#define REPLICA_SECOND UINT64_C(1000000000)
+
+/* ---- history: the entries that this node keeps, behind a base fold or from the first one on ---- */
+struct entry {
+    uint64_t time;
+    enum fold_verdict verdict;
+    enum statement_kind kind;
+    uint8_t head[SHA256_SIZE]; /* the chain's hash at this entry */
+    uint8_t hash[SHA256_SIZE]; /* the statement's */
+    uint8_t *bytes;            /* owned */
+    size_t len;
+};
+struct history {
+    uint64_t first; /* index of entries[0] */
+    uint32_t count, capacity;
+    struct entry *entries;
+    size_t bytes;  /* of all statements */
+    uint8_t *base; /* fold_save at first - 1, owned; NULL: from the beginning */
+    size_t base_len;
+};
+void history_clear(struct history *h);
+uint64_t history_end(const struct history *h); /* the next entry's index */
+const struct entry *history_at(const struct history *h, uint64_t index);
+const struct entry *history_find(const struct history *h, const uint8_t statement[SHA256_SIZE], uint64_t *index);
+must_check int history_append(struct history *h, const struct statement *s, const struct head *head,
+                              enum fold_verdict verdict);
+/* Forgets the entries from `index` on. */
+void history_cut(struct history *h, uint64_t index);
+/* The fold at `index`, which the history must hold, or its base be. */
+must_check int history_fold(const struct history *h, struct crypto *c, uint64_t index, struct fold **out);
+
+/* ---- openings by their commitment ---- */
+struct kept_opening {
+    uint8_t commitment[SHA256_SIZE];
+    uint8_t *bytes; /* owned; NULL: an empty place */
+    size_t len;
+};
+struct opening_store {
+    struct kept_opening *places; /* a power of two of them */
+    uint32_t count, capacity;
+};
+void openings_clear(struct opening_store *s);
+const struct kept_opening *openings_find(const struct opening_store *s, const uint8_t commitment[SHA256_SIZE]);
+/* Copies. ERROR_EXISTS when it is there. */
+must_check int openings_add(struct opening_store *s, const uint8_t commitment[SHA256_SIZE], const uint8_t *bytes,
+                            size_t len);
+
+/* ---- what is known of each device of the fold, in the fold's order ---- */
+enum known_state { KNOWN_MISSING, KNOWN_GOOD, KNOWN_OUT_OF_SCOPE };
+struct known {
+    enum known_state state; /* of its opening */
+    bool clash;             /* an earlier one holds its name or address: absent */
+    bool relay, controller, operates, has_ipv4, has_ipv6;
+    bool seen;         /* under its own key */
+    uint8_t published; /* bits: 1 the device, 2 its invite */
+    uint8_t ipv4[4];
+    uint8_t ipv6[16];
+    char name[NAME_MAX_LEN + 1];
+    struct underlay endpoint;
+    uint32_t subject_count;          /* `all`, itself, its groups */
+    struct subject *subjects;        /* owned */
+    uint64_t joined_since;           /* when we first published it as joined, ns */
+    uint8_t digest[2][BLAKE2S_SIZE]; /* of what was published: the device, its invite */
+};
+#define SUBJECTS_MAX (OPENING_GROUPS_MAX + 2)
+
+/* ---- policy: the sets of rules in force here ---- */
+struct subject_rules {
+    struct subject subject;
+    uint8_t commitment[SHA256_SIZE];
+    struct rule_set *set; /* owned */
+};
+struct policy_in_force {
+    struct subject_rules *subjects; /* ascending */
+    uint32_t count;
+    uint64_t version;
+};
+
+/* ---- following ---- */
+#define LINKS_FREE 16
+struct links {
+    struct device_id *ids;
+    uint32_t count, capacity;
+};
+struct follow {
+    struct pull *pull; /* of the ledger, or while joining of the first fold */
+    bool widened;      /* it begins before our head: to see where the histories part */
+    bool bootstrap;    /* joining: what everything else is built on */
+    struct device_id source;
+    uint64_t from, began, asked_since; /* ns; asked_since: when this source was begun with */
+    uint32_t failures;
+    struct signed_head target;
+    bool has_better; /* a head that came meanwhile */
+    struct signed_head better;
+    struct device_id better_source;
+    bool stuck; /* a signed state did not follow: no step further */
+
+    struct pull *openings;
+    struct device_id openings_source;
+    uint64_t openings_since, openings_next;             /* ns: when begun; not before */
+    uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
+    bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
+    uint32_t turn;                                      /* which source is next */
+};
+
+/* ---- serving ---- */
+#define CACHE_BLOBS 64
+#define CACHE_BYTES (96u << 20)
+struct cached_blob {
+    enum sync_what what;
+    uint64_t from, to;
+    struct device_id asker; /* SYNC_OPENINGS, else zero */
+    uint8_t *bytes;         /* owned; NULL: free */
+    size_t len;
+    uint64_t used; /* a count that grows */
+};
+struct limit {
+    struct device_id id;
+    uint64_t since; /* ns */
+    uint32_t frames, builds;
+};
+#define LIMITS 1024u
+struct serve {
+    struct cached_blob blobs[CACHE_BLOBS];
+    size_t bytes;
+    uint64_t uses;
+    struct limit limits[LIMITS];
+};
+
+/* ---- errands: what others handed in here to be passed on ---- */
+#define ERRANDS_MAX 256
+#define ERRANDS_BYTES (8u << 20)
+#define ERRANDS_PULLED 4 /* at once */
+struct errand {
+    bool used, is_join;
+    struct device_id asker;
+    uint8_t statement[SHA256_SIZE]; /* zero while it is being pulled */
+    uint8_t offer[SHA256_SIZE];
+    uint8_t *bytes; /* owned: the join, or the submission */
+    size_t len;
+    struct pull *pull;
+    uint64_t since, passed; /* ns */
+};
+
+struct submission {
+    bool used;
+    uint8_t statement[SHA256_SIZE], offer[SHA256_SIZE];
+    uint8_t *bytes; /* owned */
+    size_t len;
+    uint64_t next; /* ns */
+    uint32_t tries;
+};
+
+struct take_away {
+    uint8_t hash[SHA256_SIZE];
+    uint8_t *bytes; /* owned */
+    size_t len;
+};
+#define TAKE_AWAYS_MAX 256
+
+/* ---- joining ---- */
+struct joining {
+    const struct ticket *ticket; /* borrowed; NULL: not joining */
+    uint8_t *join;               /* owned */
+    size_t join_len;
+    uint8_t hash[SHA256_SIZE];
+    bool settled;          /* the network said that it stands */
+    bool bad_ledger, full; /* full: entitled to, and in need of, the whole ledger */
+    uint32_t attempts;
+    enum fold_verdict said; /* what else it said, which may still change */
+    uint32_t slot, turn;
+    uint64_t deadline, next_send, next_switch;
+};
+
+#define PROBLEMS_MAX 64
+#define WAITING_OPENINGS 16
+#define WAITING_OPENING_MAX 4096u
+
+struct waiting_opening { /* of a device whose invite has not been seen yet */
+    uint8_t *bytes;      /* owned */
+    size_t len;
+};
+
+struct replica {
+    struct crypto *c;
+    struct replica_config config;
+    const struct replica_ops *ops;
+    uint64_t now, wall;
+    bool begun, dirty;
+
+    struct fold *fold; /* owned; NULL: nothing is known */
+    struct history history;
+    struct opening_store openings;
+    struct known *known;
+    uint32_t known_count, known_capacity;
+    uint32_t *places; /* positions in the fold by device id */
+    uint32_t place_count;
+    bool has_signed;
+    struct signed_head signed_head;
+    uint8_t signed_bytes[SIGNED_HEAD_SIZE];
+    uint64_t head_kept; /* its time */
+    uint64_t floor, floor_kept;
+    uint64_t began; /* ns */
+    struct replica_self self;
+    bool self_told;
+    bool operator_knows; /* the operator's node has a head that covers our join */
+
+    struct policy_in_force policy;
+    struct links links;
+    struct follow follow;
+    struct serve serve;
+    struct errand errands[ERRANDS_MAX];
+    size_t errand_bytes;
+    struct submission submissions[REPLICA_SUBMISSIONS_MAX];
+    struct take_away *take_aways[TAKE_AWAYS_MAX];
+    uint32_t take_away_count;
+    struct joining joining;
+    struct replica_problem problems[PROBLEMS_MAX];
+    uint32_t problem_count;
+    struct waiting_opening waiting[WAITING_OPENINGS];
+    uint32_t waiting_next;
+    struct opening_invite asked; /* what replica_opening gave last */
+    struct replica_counters counters;
+};
+
+/* replica.c */
+void settle(struct replica *r);
+void send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
+bool id_equal(const struct device_id *a, const struct device_id *b);
+void learn_time(struct replica *r, uint64_t seconds);
+
+/* replica_known.c */
+must_check int known_refresh(struct replica *r);
+void known_clear(struct replica *r);
+bool known_is_good(const struct known *k);
+/* Joined, live, its opening good, its membership not over. */
+bool is_present(const struct replica *r, uint32_t i);
+/* Position in the fold; false: not there. */
+bool known_position(const struct replica *r, const struct device_id *id, uint32_t *out);
+bool self_position(const struct replica *r, uint32_t *out);
+bool is_full(const struct known *k); /* entitled to, and holding, everything */
+bool self_is_full(const struct replica *r);
+/* Takes openings in if something in the fold commits to them. False: nothing does. */
+bool take_opening(struct replica *r, struct frame_view bytes);
+
+/* replica_policy.c */
+void policy_compile(struct replica *r);
+void policy_clear(struct policy_in_force *p);
+/* The sets of some subjects. Returns their number. */
+uint32_t policy_sets(const struct replica *r, const struct subject *subjects, uint32_t count,
+                     const struct rule_set *out[SUBJECTS_MAX]);
+bool policy_joins(const struct replica *r, const struct known *a, const struct known *b);
+
+/* replica_publish.c */
+void publish(struct replica *r);
+void publish_self(struct replica *r);
+bool founding_device(const struct replica *r, uint32_t *out); /* false: the network is not being founded any more */
+
+/* replica_follow.c */
+void follow_head(struct replica *r, const struct device_id *from, struct frame_view head);
+void follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
+void follow_timer(struct replica *r);
+uint64_t follow_deadline(const struct replica *r);
+void follow_better(struct replica *r); /* a head that had to wait */
+void bootstrap_begin(struct replica *r, enum sync_what what, uint64_t to);
+void follow_clear(struct replica *r);
+void want_openings(struct replica *r, uint64_t from);
+bool link_exists(const struct replica *r, const struct device_id *id);
+/* Someone to ask or to hand things to, in turn; false: nobody. */
+bool choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
+void pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
+/* A head that was verified and is at our own fold. */
+void adopt_head(struct replica *r, const struct signed_head *head);
+
+/* replica_advance.c */
+enum advance_result {
+    ADVANCE_DONE,
+    ADVANCE_BAD,    /* not what the head says: the server's fault */
+    ADVANCE_PARTED, /* the chain does not continue ours */
+    ADVANCE_SPLIT,  /* proven: two signed histories */
+    ADVANCE_STUCK,  /* the signed state does not follow */
+};
+/* Takes in entries `from`..target, pulled from somebody. `widened`: they begin before our head, to see where it parts.
+ */
+enum advance_result advance(struct replica *r, const uint8_t *blob, size_t len, uint64_t from, bool widened,
+                            const struct signed_head *target);
+/* One entry more: judged; as it was judged before. */
+must_check int apply_entry(struct replica *r, uint64_t time, struct frame_view bytes);
+must_check int restore_entry(struct replica *r, uint64_t time, enum fold_verdict verdict, struct frame_view bytes);
+/* While joining: false at the ticket's head if it is another ledger. */
+bool passes_floor(const struct replica *r);
+/* Hands the entries from `begin` on to the disk. */
+void keep_entries(struct replica *r, uint64_t begin);
+/* Drops known state that followed from the fold, which was replaced. */
+void fold_replaced(struct replica *r, struct fold *fold);
+
+/* replica_serve.c */
+void serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
+bool within_limit(struct replica *r, const struct device_id *from, bool invite);
+void serve_clear(struct replica *r);
+
+/* replica_errand.c */
+void errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);
+void errand_offer(struct replica *r, const struct device_id *from, const struct frame_statement *offer);
+bool errand_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
+void errand_verdict(struct replica *r, const struct device_id *from, const struct frame_joined *joined);
+bool errand_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out);
+void errand_timer(struct replica *r);
+uint64_t errand_deadline(const struct replica *r);
+void errand_clear(struct replica *r);
+
+/* replica_submit.c */
+void submissions_verdict(struct replica *r, const struct frame_joined *joined);
+void submissions_look(struct replica *r); /* what has come into the ledger? */
+void submissions_timer(struct replica *r);
+uint64_t submissions_deadline(const struct replica *r);
+void submissions_clear(struct replica *r);
+bool submissions_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out);
+void offer_send(struct replica *r, const struct device_id *to, const uint8_t hash[SHA256_SIZE], const uint8_t *bytes,
+                size_t len);
+
+/* replica_take_away.c */
+/* A statement from whoever brings it: counts at once if it takes away rightly. False: it is no take-away that is new.
+ */
+bool take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep);
+void take_aways_look(struct replica *r);  /* forgets what is sequenced */
+void take_aways_again(struct replica *r); /* the fold is a new one */
+void take_aways_clear(struct replica *r);
+
+/* replica_join.c */
+void join_verdict(struct replica *r, const struct frame_joined *joined);
+void join_part(struct replica *r, const uint8_t *blob, size_t len);
+void join_look(struct replica *r);
+void join_timer(struct replica *r);
+uint64_t join_deadline(const struct replica *r);
+void join_clear(struct replica *r);
+
+/* replica_problem.c */
+void problem_set(struct replica *r, enum replica_problem_kind kind, const struct device_id *id, const char *name,
+                 bool on);
+
+#endif

@@ -1,0 +1,534 @@
+/* Engines without TUN, over the loopback interface: each has its own threads, and the test runs their control loops. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "engine/engine.h"
+#include "net/udp.h"
+#include "wire/frame.h"
+
+#define NODES 4
+#define STEPS_MAX 64
+#define PATIENCE (5 * SECOND)
+#define SHORT_WHILE (SECOND / 5)
+
+enum who { ALICE, RELAY, BOB, CAROL };
+
+struct node {
+    struct engine *engine;
+    struct crypto *crypto;
+    uint8_t private_key[X25519_SIZE], public_key[X25519_SIZE];
+    uint8_t second_private_key[X25519_SIZE], second_public_key[X25519_SIZE];
+    int fds[2];
+    uint16_t port;
+    peer_id peer[NODES];
+    uint32_t frames, links_up, links_down, wanted, intruders;
+    peer_id last_from, last_link, last_wanted;
+    uint8_t last[FRAME_MAX];
+    size_t last_len;
+    bool hold_steps; /* they wait, and are answered the last first */
+    uint32_t held;
+    struct static_step steps[STEPS_MAX];
+};
+
+struct world {
+    struct node nodes[NODES];
+};
+
+/* ---- What the engine asks ---- */
+
+static void run_step(struct node *n, struct static_step *step)
+{
+    static_step_run(step, n->crypto, step->local == 0 ? n->private_key : n->second_private_key);
+}
+
+static void begin_step(void *context, const struct static_step *step)
+{
+    struct node *n = context;
+    assert_true(n->held < STEPS_MAX);
+    n->steps[n->held++] = *step;
+}
+
+static void take_frame(void *context, peer_id from, const uint8_t *bytes, size_t len)
+{
+    struct node *n = context;
+    assert_true(len <= sizeof(n->last));
+    n->frames++;
+    n->last_from = from;
+    n->last_len = len;
+    memcpy(n->last, bytes, len);
+}
+
+static void take_wanted(void *context, peer_id peer, const uint8_t *address, size_t len)
+{
+    struct node *n = context;
+    (void)address;
+    (void)len;
+    n->wanted++;
+    n->last_wanted = peer;
+}
+
+static void take_link(void *context, peer_id peer, bool up)
+{
+    struct node *n = context;
+    n->links_up += up;
+    n->links_down += !up;
+    n->last_link = peer;
+}
+
+static void take_intruder(void *context, peer_id peer)
+{
+    struct node *n = context;
+    (void)peer;
+    n->intruders++;
+}
+
+/* ---- Life ---- */
+
+static void make_key(struct node *n, uint8_t *private_key, uint8_t *public_key)
+{
+    for (int i = 0; i < X25519_SIZE; i++)
+        private_key[i] = (uint8_t)rand();
+    assert_int_equal(crypto_x25519_public(n->crypto, public_key, private_key), 0);
+}
+
+static void start(struct node *n)
+{
+    assert_int_equal(crypto_new(&n->crypto, CRYPTO_BULK_OPENSSL), 0);
+    make_key(n, n->private_key, n->public_key);
+    make_key(n, n->second_private_key, n->second_public_key);
+    assert_int_equal(udp_open_sockets(0, n->fds, &n->port), 0);
+    struct engine_options options = {.dark = true,
+                                     .begin_step = begin_step,
+                                     .frame = take_frame,
+                                     .wanted = take_wanted,
+                                     .link = take_link,
+                                     .intruder = take_intruder,
+                                     .adopt_udp = true,
+                                     .udp4 = n->fds[0],
+                                     .udp6 = n->fds[1],
+                                     .context = n};
+    assert_int_equal(engine_new(&n->engine, NULL, &options), 0);
+    assert_int_equal(engine_port(n->engine), n->port);
+    struct tunnel_actions actions;
+    actions.count = 0;
+    assert_int_equal(tunnel_set_public_key(engine_tunnel(n->engine), n->public_key, &actions), 0);
+    engine_carry_out(n->engine, &actions);
+}
+
+static void add_peer(struct world *w, enum who whose, enum who whom)
+{
+    uint8_t name[8] = {'n', 'a', 'm', 'e', (uint8_t)whom};
+    struct node *n = &w->nodes[whose];
+    assert_int_equal(tunnel_peer_add(engine_tunnel(n->engine), w->nodes[whom].public_key, &n->peer[whom]), 0);
+    assert_int_equal(engine_set_name(n->engine, n->peer[whom], name), 0);
+}
+
+static int open_world(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    srand(1);
+    for (int i = 0; i < NODES; i++)
+        start(&w->nodes[i]);
+    for (int a = 0; a < NODES; a++)
+        for (int b = 0; b < NODES; b++)
+            if (a != b)
+                add_peer(w, (enum who)a, (enum who)b);
+    *state = w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < NODES; i++) {
+        struct node *n = &w->nodes[i];
+        engine_free(n->engine);
+        crypto_free(n->crypto);
+        close(n->fds[0]);
+        if (n->fds[1] >= 0)
+            close(n->fds[1]);
+    }
+    free(w);
+    return 0;
+}
+
+static void turn(struct node *n)
+{
+    loop_wake(engine_loop(n->engine));
+    assert_int_equal(engine_run_once(n->engine), 0);
+    while (!n->hold_steps && n->held > 0) {
+        struct static_step step = n->steps[--n->held];
+        run_step(n, &step);
+        engine_stepped(n->engine, &step);
+    }
+}
+
+/* Until `*counter` has come to `count`. */
+static bool comes(struct world *w, const uint32_t *counter, uint32_t count, uint64_t patience)
+{
+    uint64_t deadline = loop_monotonic() + patience;
+    while (*counter < count && loop_monotonic() < deadline) {
+        for (int i = 0; i < NODES; i++)
+            turn(&w->nodes[i]);
+        usleep(500);
+    }
+    return *counter >= count;
+}
+
+static void pass_time(struct world *w, uint64_t time)
+{
+    uint32_t never = 0;
+    assert_false(comes(w, &never, 1, time));
+}
+
+static struct endpoint at(const struct node *n)
+{
+    struct endpoint e = {.family = ENDPOINT_IPV4, .port = n->port};
+    inet_pton(AF_INET, "127.0.0.1", e.address);
+    return e;
+}
+
+static void introduce(struct world *w, enum who who, enum who to)
+{
+    struct endpoint e = at(&w->nodes[to]);
+    assert_int_equal(engine_set_direct(w->nodes[who].engine, w->nodes[who].peer[to], &e), 0);
+}
+
+static void send_frame(struct world *w, enum who from, enum who to, uint8_t what, size_t len)
+{
+    uint8_t frame[FRAME_MAX] = {FRAME_PROBE, what};
+    engine_send_frame(w->nodes[from].engine, w->nodes[from].peer[to], frame, len);
+}
+
+static void send_bytes(struct world *w, enum who from, enum who to, const uint8_t *bytes, size_t len)
+{
+    engine_send_frame(w->nodes[from].engine, w->nodes[from].peer[to], bytes, len);
+}
+
+static struct engine_counters counters(const struct world *w, enum who who)
+{
+    struct engine_counters c;
+    engine_read_counters(w->nodes[who].engine, &c);
+    return c;
+}
+
+/* Alice and Bob have sessions with the relay, which lets them talk, and are told so. */
+static void make_relayed_world(struct world *w)
+{
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB], *relay = &w->nodes[RELAY];
+    introduce(w, ALICE, RELAY);
+    introduce(w, BOB, RELAY);
+    engine_connect(alice->engine, alice->peer[RELAY]);
+    engine_connect(bob->engine, bob->peer[RELAY]);
+    assert_true(comes(w, &relay->links_up, 2, PATIENCE));
+    assert_int_equal(engine_permit(relay->engine, relay->peer[ALICE], relay->peer[BOB], true), 0);
+    assert_int_equal(engine_set_relayed(alice->engine, alice->peer[BOB], alice->peer[RELAY]), 0);
+    assert_int_equal(engine_set_relay(bob->engine, bob->peer[RELAY], true), 0);
+}
+
+/* ---- Tests ---- */
+
+static void a_frame_makes_a_session_and_arrives(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    introduce(w, ALICE, BOB);
+    send_frame(w, ALICE, BOB, 7, 100);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    assert_int_equal(bob->last_from, bob->peer[ALICE]);
+    assert_int_equal(bob->last[0], FRAME_PROBE);
+    assert_int_equal(bob->last[1], 7);
+    assert_in_range(bob->last_len, 100, 100 + MESSAGE_PADDING - 1);
+    assert_int_equal(alice->links_up, 1);
+    assert_true(comes(w, &bob->links_up, 1, PATIENCE));
+    send_frame(w, BOB, ALICE, 8, FRAME_MAX);
+    assert_true(comes(w, &alice->frames, 1, PATIENCE));
+    assert_int_equal(alice->last[1], 8);
+}
+
+static void what_is_no_frame_is_not_sent(void **state)
+{
+    struct world *w = *state;
+    const uint8_t packet[40] = {0x45};
+    send_bytes(w, ALICE, BOB, packet, sizeof(packet));
+    assert_int_equal(counters(w, ALICE).frames_dropped, 1);
+}
+
+static void steps_may_come_back_late_and_in_any_order(void **state)
+{
+    struct world *w = *state;
+    struct node *bob = &w->nodes[BOB];
+    introduce(w, ALICE, BOB);
+    introduce(w, CAROL, BOB);
+    bob->hold_steps = true;
+    engine_connect(w->nodes[ALICE].engine, w->nodes[ALICE].peer[BOB]);
+    engine_connect(w->nodes[CAROL].engine, w->nodes[CAROL].peer[BOB]);
+    assert_true(comes(w, &bob->held, 2, PATIENCE));
+    pass_time(w, SHORT_WHILE);
+    bob->hold_steps = false;
+    assert_true(comes(w, &bob->links_up, 2, PATIENCE));
+}
+
+static void a_peer_without_a_path_is_wanted_and_gets_what_waited(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    send_frame(w, ALICE, BOB, 1, 50);
+    send_frame(w, ALICE, BOB, 2, 50);
+    assert_true(comes(w, &alice->wanted, 1, PATIENCE));
+    assert_int_equal(alice->last_wanted, alice->peer[BOB]);
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(alice->wanted, 1);
+    introduce(w, ALICE, BOB);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
+}
+
+static void a_silent_peer_is_told_of_and_not_answered(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    engine_set_silent(bob->engine, bob->peer[ALICE], true);
+    introduce(w, ALICE, BOB);
+    engine_connect(alice->engine, alice->peer[BOB]);
+    assert_true(comes(w, &bob->intruders, 1, PATIENCE));
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(alice->links_up, 0);
+}
+
+static void the_second_key_is_answered_to_one_alone(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB], *carol = &w->nodes[CAROL];
+    struct endpoint e = at(bob);
+    peer_id founding[NODES];
+    assert_int_equal(engine_set_second_key(bob->engine, bob->second_public_key, bob->peer[ALICE]), 0);
+    for (int i = ALICE; i <= CAROL; i += CAROL - ALICE) {
+        struct engine *engine = w->nodes[i].engine;
+        assert_int_equal(tunnel_peer_add(engine_tunnel(engine), bob->second_public_key, &founding[i]), 0);
+        assert_int_equal(engine_set_direct(engine, founding[i], &e), 0);
+        engine_connect(engine, founding[i]);
+    }
+    assert_true(comes(w, &alice->links_up, 1, PATIENCE));
+    assert_int_equal(alice->last_link, founding[ALICE]);
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(carol->links_up, 0);
+    introduce(w, CAROL, BOB); /* on the key of its own, it is */
+    engine_connect(carol->engine, carol->peer[BOB]);
+    assert_true(comes(w, &carol->links_up, 1, PATIENCE));
+}
+
+static void peers_talk_through_a_relay(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB], *relay = &w->nodes[RELAY];
+    struct endpoint endpoint;
+    peer_id through;
+    make_relayed_world(w);
+    send_frame(w, ALICE, BOB, 1, 1000);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    assert_int_equal(bob->last_from, bob->peer[ALICE]);
+    send_frame(w, BOB, ALICE, 2, 1000);
+    assert_true(comes(w, &alice->frames, 1, PATIENCE));
+    assert_int_equal(alice->last[1], 2);
+    assert_int_equal(relay->frames, 0);
+    assert_true(counters(w, RELAY).relayed >= 4); /* initiation, response, one each */
+    assert_int_equal(engine_path(bob->engine, bob->peer[ALICE], &endpoint, &through), 2);
+    assert_int_equal(through, bob->peer[RELAY]);
+    assert_int_equal(engine_path(bob->engine, bob->peer[RELAY], &endpoint, &through), 1);
+    assert_int_equal(engine_path(bob->engine, bob->peer[CAROL], &endpoint, &through), 0);
+}
+
+static void many_datagrams_pass_a_relay_in_bursts(void **state)
+{
+    struct world *w = *state;
+    struct node *bob = &w->nodes[BOB];
+    make_relayed_world(w);
+    for (uint8_t i = 0; i < 100; i++)
+        send_frame(w, ALICE, BOB, i, 1200);
+    assert_true(comes(w, &bob->frames, 100, PATIENCE));
+    assert_int_equal(bob->last[1], 99);
+    for (uint8_t i = 0; i < 100; i++)
+        send_frame(w, ALICE, BOB, i, 200 + i * 10u);
+    assert_true(comes(w, &bob->frames, 200, PATIENCE));
+}
+
+static void a_relayed_peer_waits_for_the_relays_session(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB], *relay = &w->nodes[RELAY];
+    introduce(w, BOB, RELAY);
+    engine_connect(bob->engine, bob->peer[RELAY]);
+    assert_true(comes(w, &relay->links_up, 1, PATIENCE));
+    assert_int_equal(engine_permit(relay->engine, relay->peer[ALICE], relay->peer[BOB], true), 0);
+    assert_int_equal(engine_set_relay(bob->engine, bob->peer[RELAY], true), 0);
+    assert_int_equal(engine_set_relayed(alice->engine, alice->peer[BOB], alice->peer[RELAY]), 0);
+    send_frame(w, ALICE, BOB, 1, 100);
+    assert_true(comes(w, &alice->wanted, 1, PATIENCE)); /* nobody said where the relay is */
+    introduce(w, ALICE, RELAY);
+    send_frame(w, ALICE, BOB, 2, 100);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
+}
+
+static void a_path_changes_under_a_live_session(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    struct endpoint endpoint;
+    peer_id through;
+    make_relayed_world(w);
+    send_frame(w, ALICE, BOB, 1, 100);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    introduce(w, ALICE, BOB);
+    send_frame(w, ALICE, BOB, 2, 100);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
+    assert_int_equal(alice->links_up, 2); /* the relay's and Bob's: no new one */
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(engine_path(bob->engine, bob->peer[ALICE], &endpoint, &through), 1);
+    assert_int_equal(engine_set_relayed(alice->engine, alice->peer[BOB], alice->peer[RELAY]), 0);
+    send_frame(w, ALICE, BOB, 3, 100);
+    assert_true(comes(w, &bob->frames, 3, PATIENCE));
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(engine_path(bob->engine, bob->peer[ALICE], &endpoint, &through), 2);
+}
+
+static void who_is_not_permitted_is_not_relayed(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB], *relay = &w->nodes[RELAY];
+    make_relayed_world(w);
+    send_frame(w, ALICE, BOB, 1, 100);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    assert_int_equal(engine_permit(relay->engine, relay->peer[BOB], relay->peer[ALICE], false), 0);
+    send_frame(w, ALICE, BOB, 2, 100);
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(bob->frames, 1);
+    assert_int_equal(counters(w, RELAY).relay_refused, 1);
+    assert_int_equal(engine_permit(relay->engine, relay->peer[BOB], relay->peer[ALICE], true), 0);
+    send_frame(w, ALICE, BOB, 3, 100);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
+    (void)alice;
+}
+
+static void only_a_relay_is_believed(void **state)
+{
+    struct world *w = *state;
+    struct node *bob = &w->nodes[BOB];
+    make_relayed_world(w);
+    assert_int_equal(engine_set_relay(bob->engine, bob->peer[RELAY], false), 0);
+    send_frame(w, ALICE, BOB, 1, 100);
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(bob->frames, 0);
+    assert_int_equal(bob->links_up, 1); /* the relay's alone */
+    assert_true(counters(w, BOB).relay_refused > 0);
+}
+
+static void nothing_relayed_travels_inside_something_relayed(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    uint8_t frame[sizeof(struct frame_relayed) + sizeof(struct message_initiation)] = {FRAME_RELAYED};
+    put_be32(frame + 4, sizeof(struct message_initiation));
+    frame[sizeof(struct frame_relayed)] = MESSAGE_INITIATION;
+    make_relayed_world(w);
+    assert_int_equal(engine_set_relay(bob->engine, bob->peer[ALICE], true), 0);
+    send_bytes(w, ALICE, BOB, frame, sizeof(frame));
+    send_frame(w, ALICE, BOB, 1, 100);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    assert_int_equal(counters(w, BOB).relay_nested, 1);
+    assert_int_equal(engine_set_relayed(alice->engine, alice->peer[CAROL], alice->peer[BOB]), ERROR_INVALID);
+}
+
+static void malformed_relayed_datagrams_are_counted(void **state)
+{
+    struct world *w = *state;
+    uint8_t frame[100] = {FRAME_RELAYED};
+    make_relayed_world(w);
+    struct node *relay = &w->nodes[RELAY];
+    put_be32(frame + 4, 1000); /* longer than it is */
+    send_bytes(w, ALICE, RELAY, frame, sizeof(frame));
+    send_bytes(w, ALICE, RELAY, frame, 1);
+    put_be32(frame + 4, 60); /* no message of the protocol */
+    send_bytes(w, ALICE, RELAY, frame, sizeof(frame));
+    send_frame(w, ALICE, RELAY, 1, 20);
+    assert_true(comes(w, &relay->frames, 1, PATIENCE));
+    assert_int_equal(counters(w, RELAY).relay_refused, 3);
+}
+
+static void an_origin_is_held_to_its_rate(void **state)
+{
+    struct world *w = *state;
+    struct node *bob = &w->nodes[BOB];
+    make_relayed_world(w);
+    send_frame(w, ALICE, BOB, 0, 100);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    engine_set_relay_rate(w->nodes[RELAY].engine, 1000);
+    for (int i = 0; i < 6; i++) { /* 600 datagrams of 1200 and more bytes; 256 KiB pass */
+        for (int k = 0; k < 100; k++)
+            send_frame(w, ALICE, BOB, 1, 1200);
+        pass_time(w, SHORT_WHILE / 4);
+    }
+    pass_time(w, SHORT_WHILE);
+    assert_in_range(bob->frames, 150, 256 * 1024 / 1248 + 2);
+    assert_true(counters(w, RELAY).relay_limited > 300);
+}
+
+static void a_session_lost_on_the_relayed_path_is_told(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE];
+    struct tunnel_actions actions;
+    make_relayed_world(w);
+    actions.count = 0;
+    tunnel_peer_remove(engine_tunnel(alice->engine), alice->peer[RELAY], &actions);
+    engine_carry_out(alice->engine, &actions);
+    send_frame(w, ALICE, BOB, 1, 100);
+    assert_true(comes(w, &alice->wanted, 1, PATIENCE));
+    assert_int_equal(alice->last_wanted, alice->peer[BOB]);
+}
+
+static void counters_have_names(void **state)
+{
+    struct world *w = *state;
+    uint64_t values[48];
+    uint32_t count = engine_counter_values(w->nodes[ALICE].engine, values, 48);
+    assert_true(count < 48);
+    assert_string_equal(engine_counter_name(0), "tun_dropped");
+    assert_non_null(engine_counter_name(count - 1));
+    assert_null(engine_counter_name(count));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_frame_makes_a_session_and_arrives),
+        TEST(what_is_no_frame_is_not_sent),
+        TEST(steps_may_come_back_late_and_in_any_order),
+        TEST(a_peer_without_a_path_is_wanted_and_gets_what_waited),
+        TEST(a_silent_peer_is_told_of_and_not_answered),
+        TEST(the_second_key_is_answered_to_one_alone),
+        TEST(peers_talk_through_a_relay),
+        TEST(many_datagrams_pass_a_relay_in_bursts),
+        TEST(a_relayed_peer_waits_for_the_relays_session),
+        TEST(a_path_changes_under_a_live_session),
+        TEST(who_is_not_permitted_is_not_relayed),
+        TEST(only_a_relay_is_believed),
+        TEST(nothing_relayed_travels_inside_something_relayed),
+        TEST(malformed_relayed_datagrams_are_counted),
+        TEST(an_origin_is_held_to_its_rate),
+        TEST(a_session_lost_on_the_relayed_path_is_told),
+        TEST(counters_have_names),
+    };
+    return cmocka_run_group_tests_name("engine/nodes", tests, NULL, NULL);
+}
