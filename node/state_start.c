@@ -141,12 +141,26 @@ static int begin(struct state *s)
     return 0;
 }
 
+/* Also a device that is no member (any more) has its interface, so that `status` can say why nothing goes through. */
+static int state_ready(struct state *s)
+{
+    if (!s->has_configure) {
+        struct ipc_configure message = {.ipv6_len = ADDRESS_IPV6_PREFIX_LEN};
+        int error =
+            address_ipv6(s->setup.crypto, message.ipv6, fold_network(replica_fold(s->replica)), s->keys.signing);
+        if (error)
+            return error;
+        state_configure(s, &message);
+    }
+    return ipc_send(s->setup.parent, IPC_STATE_READY, NULL, 0);
+}
+
 void state_begin(struct state *s)
 {
     read_network_name(s);
     int error = begin(s);
-    if (!error)
-        error = ipc_send(s->setup.parent, IPC_STATE_READY, NULL, 0);
+    if (!error && !is_joining(s))
+        error = state_ready(s);
     if (error) {
         state_log("error", "state-begin", "why", error_sentence(error));
         state_end(s, error);
