@@ -45,6 +45,7 @@ struct question {
 struct state {
     struct state_setup setup;
     struct state_store *store;
+    struct replica_ops ops;  /* borrowed by: */
     struct replica *replica; /* NULL until keys has said who we are */
     struct control *control; /* NULL while joining */
     bool ended;

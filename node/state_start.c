@@ -56,12 +56,12 @@ static void read_network_name(struct state *s)
 static int make_replica(struct state *s, const struct network_id *network)
 {
     struct replica_config config = {.network = *network, .build_time = s->setup.build_time};
-    struct replica_ops ops = state_replica_ops;
-    ops.context = s;
+    s->ops = state_replica_ops;
+    s->ops.context = s;
     memcpy(config.signing_public, s->keys.signing, sizeof(config.signing_public));
     memcpy(config.static_public, s->keys.own, sizeof(config.static_public));
     memcpy(config.invite_static_public, s->keys.invite, sizeof(config.invite_static_public));
-    return replica_new(&s->replica, s->setup.crypto, &config, &ops);
+    return replica_new(&s->replica, s->setup.crypto, &config, &s->ops);
 }
 
 /* The first node of a network, and its hub: from the founding ticket, which the log then replaces. */
