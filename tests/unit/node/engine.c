@@ -145,7 +145,7 @@ static struct node *by_id(struct world *w, const uint8_t id[IPC_ID_SIZE])
 /* Everyone may meet everyone. */
 static void answer_meet(struct node *n, const struct ipc_message *m)
 {
-    const struct ipc_meet *meet = (const struct ipc_meet *)m->bytes;
+    const struct ipc_meet *meet = (const void *)m->bytes;
     struct frame ask;
     n->meets++;
     assert_int_equal(frame_decode(&ask, m->bytes + sizeof(*meet), m->len - sizeof(*meet)), 0);
@@ -156,7 +156,7 @@ static void answer_meet(struct node *n, const struct ipc_message *m)
 
 static void take_link(struct node *n, const struct ipc_message *m)
 {
-    const struct ipc_link *link = (const struct ipc_link *)m->bytes;
+    const struct ipc_link *link = (const void *)m->bytes;
     const struct node *other = by_id(n->world, link->id);
     if (other)
         n->link[other->number] = link->up;
