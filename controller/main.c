@@ -48,7 +48,7 @@ static int make_place(struct crypto *c, uint8_t public_key[ED25519_PUBLIC_SIZE])
         error = store_create(&store, STORE_FILE, NULL);
     if (!error)
         store_close(store);
-    return error;
+    return error ? error : place_sync();
 }
 
 static int run_init(struct crypto *c, const char *dir)

@@ -91,3 +91,13 @@ int place_make_key(uint8_t seed[ED25519_SEED_SIZE])
 {
     return with_files(make_key, seed);
 }
+
+int place_sync(void)
+{
+    int dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_of_errno();
+    int error = fsync(dir) == 0 ? 0 : error_of_errno();
+    close(dir);
+    return error;
+}

@@ -17,4 +17,7 @@ must_check int place_read_key(uint8_t seed[ED25519_SEED_SIZE]);
 /* The same; made first, durably, if there is none. */
 must_check int place_make_key(uint8_t seed[ED25519_SEED_SIZE]);
 
+/* Makes durable that the files in it are there. */
+must_check int place_sync(void);
+
 #endif
