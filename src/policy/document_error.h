@@ -1,0 +1,23 @@
+/* What is wrong with a policy file, collected in order. */
+#ifndef POLICY_DOCUMENT_ERROR_H
+#define POLICY_DOCUMENT_ERROR_H
+
+#include "policy/document.h"
+
+struct complaints {
+    struct policy_error *errors; /* the caller's */
+    uint32_t max, count;         /* count <= max */
+    bool any;                    /* also if there was no room */
+};
+
+struct place {
+    uint32_t line, column; /* from 1 */
+};
+
+/* The pieces (`const char *`, NULL at the end) are joined, what is not printable ASCII is shown as '?', and what does
+ * not fit is cut off. */
+void complain(struct complaints *c, struct place at, ...) __attribute__((sentinel));
+/* In order of place. */
+void complaints_sort(struct complaints *c);
+
+#endif
