@@ -177,6 +177,8 @@ void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t
 /* What is staged for the peer is tried again. ERROR_MEMORY: it keeps the endpoint that it has. */
 must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint,
                                         struct tunnel_actions *actions);
+/* Nobody knows where the peer is any more, until it speaks or is given an endpoint. */
+void tunnel_peer_forget_endpoint(struct tunnel *t, peer_id peer);
 /* Seconds, 0 off. Turning it on while up sends a keepalive now. */
 void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds, struct tunnel_time now,
                                struct tunnel_actions *actions);
