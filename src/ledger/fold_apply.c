@@ -11,7 +11,7 @@ static int grow(void *array, uint32_t *capacity, uint64_t wanted, size_t size)
         return 0;
     uint64_t grown = *capacity ? *capacity : 8;
     while (grown < wanted)
-        grown *= 2;
+        grown += grown / 2;
     void *bytes = grown > UINT32_MAX ? NULL : realloc(*at, (size_t)grown * size);
     if (!bytes)
         return ERROR_MEMORY;
