@@ -45,6 +45,7 @@ struct question {
 struct state {
     struct state_setup setup;
     struct state_store *store;
+    struct replica_ops ops;  /* borrowed by: */
     struct replica *replica; /* NULL until keys has said who we are */
     struct control *control; /* NULL while joining */
     bool ended;
@@ -75,7 +76,8 @@ struct state {
     /* For people. */
     int disk_error, keys_error;
     uint64_t commit_again; /* after a failure, not before */
-    bool configured;       /* the interface has its addresses, or could not get them: */
+    bool has_configure;    /* what the parent was asked for */
+    struct ipc_configure configure;
     int32_t configure_error;
     bool ipv4_left_out, darkened, controller_down;
     uint32_t listen_port, keep_count;
@@ -104,6 +106,8 @@ void state_finish_join(struct state *s);
 /* ---- state_publish.c: what the replica wants done ---- */
 
 extern const struct replica_ops state_replica_ops; /* without its context */
+/* Asks the parent for the interface's addresses, if they are others than before. */
+void state_configure(struct state *s, const struct ipc_configure *message);
 /* NULL: the engine was not told of it. */
 const struct replica_device *state_published(const struct state *s, const struct device_id *id);
 const struct replica_device *state_published_by_name(const struct state *s, const char *name);

@@ -116,13 +116,22 @@ static void on_gone(void *context, const struct device_id *id)
 
 /* ---- Ourselves ---- */
 
+void state_configure(struct state *s, const struct ipc_configure *message)
+{
+    if (s->has_configure && memcmp(&s->configure, message, sizeof(*message)) == 0)
+        return;
+    s->configure = *message;
+    s->has_configure = true;
+    tell(s, s->setup.parent, IPC_CONFIGURE, message, sizeof(*message), NULL, 0);
+}
+
 static void configure(struct state *s, const struct replica_self *self)
 {
     struct ipc_configure message = {
         .has_ipv4 = self->has_ipv4, .ipv6_len = ADDRESS_IPV6_PREFIX_LEN, .ipv4_len = ADDRESS_IPV4_PREFIX_LEN};
     memcpy(message.ipv6, self->ipv6, sizeof(message.ipv6));
     memcpy(message.ipv4, self->ipv4, sizeof(message.ipv4));
-    tell(s, s->setup.parent, IPC_CONFIGURE, &message, sizeof(message), NULL, 0);
+    state_configure(s, &message);
 }
 
 static void on_self(void *context, const struct replica_self *self)

@@ -146,7 +146,6 @@ static void on_configured(struct state *s, const struct ipc_message *m)
 {
     struct ipc_configured configured;
     memcpy(&configured, m->bytes, sizeof(configured));
-    s->configured = true;
     s->configure_error = configured.error;
     s->ipv4_left_out = configured.ipv4_left_out != 0;
 }

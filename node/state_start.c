@@ -56,12 +56,12 @@ static void read_network_name(struct state *s)
 static int make_replica(struct state *s, const struct network_id *network)
 {
     struct replica_config config = {.network = *network, .build_time = s->setup.build_time};
-    struct replica_ops ops = state_replica_ops;
-    ops.context = s;
+    s->ops = state_replica_ops;
+    s->ops.context = s;
     memcpy(config.signing_public, s->keys.signing, sizeof(config.signing_public));
     memcpy(config.static_public, s->keys.own, sizeof(config.static_public));
     memcpy(config.invite_static_public, s->keys.invite, sizeof(config.invite_static_public));
-    return replica_new(&s->replica, s->setup.crypto, &config, &ops);
+    return replica_new(&s->replica, s->setup.crypto, &config, &s->ops);
 }
 
 /* The first node of a network, and its hub: from the founding ticket, which the log then replaces. */
@@ -141,12 +141,26 @@ static int begin(struct state *s)
     return 0;
 }
 
+/* Also a device that is no member (any more) has its interface, so that `status` can say why nothing goes through. */
+static int state_ready(struct state *s)
+{
+    if (!s->has_configure) {
+        struct ipc_configure message = {.ipv6_len = ADDRESS_IPV6_PREFIX_LEN};
+        int error =
+            address_ipv6(s->setup.crypto, message.ipv6, fold_network(replica_fold(s->replica)), s->keys.signing);
+        if (error)
+            return error;
+        state_configure(s, &message);
+    }
+    return ipc_send(s->setup.parent, IPC_STATE_READY, NULL, 0);
+}
+
 void state_begin(struct state *s)
 {
     read_network_name(s);
     int error = begin(s);
-    if (!error)
-        error = ipc_send(s->setup.parent, IPC_STATE_READY, NULL, 0);
+    if (!error && !is_joining(s))
+        error = state_ready(s);
     if (error) {
         state_log("error", "state-begin", "why", error_sentence(error));
         state_end(s, error);

@@ -142,7 +142,7 @@ static json_t *strangers_json(const struct state *s)
     json_t *open = json_array();
     for (uint32_t i = 0; i < s->keep_count; i++) {
         char text[16];
-        snprintf(text, sizeof(text), "%s/%u", s->keep[i] >> 16 == GRANT_UDP ? "udp" : "tcp", s->keep[i] & 0xffff);
+        snprintf(text, sizeof(text), "%s/%u", s->keep[i] >> 16 ? "udp" : "tcp", s->keep[i] & 0xffff);
         json_array_append_new(open, json_string(text));
     }
     const char *what = "Nightjar's own port is silent; this machine's other services answer as they did before.";
