@@ -153,6 +153,7 @@ static void make_root(struct history *h, struct statement *s, struct signers *si
     if (s->root.replaces) {
         s->root.last.index = h->m->head.index - chance(h, 10);
         memcpy(s->root.last.hash, h->m->head.hash, SHA256_SIZE);
+        s->root.time = h->m->head.time + below(h, 4) - chance(h, 5);
         model_merkle_root(h->m, s->root.last.fold_root);
         s->root.last.fold_root[3] ^= chance(h, 10);
     }
@@ -475,6 +476,7 @@ static void apply(struct history *h, struct said *said, bool forged)
     }
     assert_int_equal(error, 0);
     model_apply(h->m, &said->s, h->time, verdict);
+    h->time = fold_head(h->f)->time;
     h->verdicts[h->count] = verdict;
     h->times[h->count++] = h->time;
 }
