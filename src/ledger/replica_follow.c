@@ -8,6 +8,7 @@
 #define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
 #define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
 #define OPENINGS_PAUSE (5 * REPLICA_SECOND)
+#define GREETED_EVERY (5 * REPLICA_SECOND)
 
 /* ---- links ---- */
 
@@ -460,9 +461,23 @@ static bool needs_more(const struct replica *r)
     return false;
 }
 
+/* A controller's process beside us is told that we are here, and answers with its head. */
+static void greet_controller(struct replica *r)
+{
+    struct follow *f = &r->follow;
+    struct frame hello = {.kind = FRAME_HELLO, .hello = {FRAME_VERSION, FRAME_VERSION, 0, 0, {0}}};
+    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
+        return;
+    f->greet_next = r->now + GREETED_EVERY;
+    if (r->has_signed)
+        hello.hello.head = (struct frame_view){r->signed_bytes, SIGNED_HEAD_SIZE};
+    send_frame(r, &replica_controller, &hello);
+}
+
 void follow_timer(struct replica *r)
 {
     struct follow *f = &r->follow;
+    greet_controller(r);
     if (r->fold && !f->openings_wanted && r->now >= f->openings_next && needs_more(r)) {
         want_openings(r, 0);
         f->openings_next = r->now;
