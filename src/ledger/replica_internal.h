@@ -24,7 +24,7 @@ struct history {
     uint64_t first; /* index of entries[0] */
     uint32_t count, capacity;
     struct entry *entries;
-    size_t bytes; /* of all statements */
+    size_t bytes;  /* of all statements */
     uint8_t *base; /* fold_save at first - 1, owned; NULL: from the beginning */
     size_t base_len;
 };
@@ -60,16 +60,16 @@ enum known_state { KNOWN_MISSING, KNOWN_GOOD, KNOWN_OUT_OF_SCOPE };
 struct known {
     enum known_state state; /* of its opening */
     bool clash;             /* an earlier one holds its name or address: absent */
-    bool relay, controller, operator, has_ipv4, has_ipv6;
-    bool seen;            /* under its own key */
-    uint8_t published;    /* bits: 1 the device, 2 its invite */
+    bool relay, controller, operates, has_ipv4, has_ipv6;
+    bool seen;         /* under its own key */
+    uint8_t published; /* bits: 1 the device, 2 its invite */
     uint8_t ipv4[4];
     uint8_t ipv6[16];
     char name[NAME_MAX_LEN + 1];
     struct underlay endpoint;
-    uint32_t subject_count; /* `all`, itself, its groups */
-    struct subject *subjects; /* owned */
-    uint64_t joined_since;    /* when we first published it as joined, ns */
+    uint32_t subject_count;          /* `all`, itself, its groups */
+    struct subject *subjects;        /* owned */
+    uint64_t joined_since;           /* when we first published it as joined, ns */
     uint8_t digest[2][BLAKE2S_SIZE]; /* of what was published: the device, its invite */
 };
 #define SUBJECTS_MAX (OPENING_GROUPS_MAX + 2)
@@ -95,8 +95,10 @@ struct links {
 struct follow {
     struct pull *pull; /* of the ledger, or while joining of the first fold */
     bool widened;      /* it begins before our head: to see where the histories part */
+    bool bootstrap;    /* joining: what everything else is built on */
     struct device_id source;
-    uint64_t asked_since; /* when this source was begun with */
+    uint64_t from, began, asked_since; /* ns; asked_since: when this source was begun with */
+    uint32_t failures;
     struct signed_head target;
     bool has_better; /* a head that came meanwhile */
     struct signed_head better;
@@ -105,10 +107,10 @@ struct follow {
 
     struct pull *openings;
     struct device_id openings_source;
-    uint64_t openings_since, openings_next; /* ns: when begun; not before */
-    uint64_t openings_from, openings_at;    /* from where to ask; up to where all was told */
-    bool openings_wanted, openings_told;
-    uint32_t turn; /* which source is next */
+    uint64_t openings_since, openings_next;             /* ns: when begun; not before */
+    uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
+    bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
+    uint32_t turn;                                      /* which source is next */
 };
 
 /* ---- serving ---- */
@@ -127,7 +129,7 @@ struct limit {
     uint64_t since; /* ns */
     uint32_t frames, builds;
 };
-#define LIMITS 1024
+#define LIMITS 1024u
 struct serve {
     struct cached_blob blobs[CACHE_BLOBS];
     size_t bytes;
@@ -156,6 +158,7 @@ struct submission {
     uint8_t *bytes; /* owned */
     size_t len;
     uint64_t next; /* ns */
+    uint32_t tries;
 };
 
 struct take_away {
@@ -171,7 +174,10 @@ struct joining {
     uint8_t *join;               /* owned */
     size_t join_len;
     uint8_t hash[SHA256_SIZE];
-    bool settled; /* the network said that it stands */
+    bool settled;          /* the network said that it stands */
+    bool bad_ledger, full; /* full: entitled to, and in need of, the whole ledger */
+    uint32_t attempts;
+    enum fold_verdict said; /* what else it said, which may still change */
     uint32_t slot, turn;
     uint64_t deadline, next_send, next_switch;
 };
@@ -197,11 +203,14 @@ struct replica {
     struct opening_store openings;
     struct known *known;
     uint32_t known_count, known_capacity;
+    uint32_t *places; /* positions in the fold by device id */
+    uint32_t place_count;
     bool has_signed;
     struct signed_head signed_head;
     uint8_t signed_bytes[SIGNED_HEAD_SIZE];
     uint64_t head_kept; /* its time */
     uint64_t floor, floor_kept;
+    uint64_t began; /* ns */
     struct replica_self self;
     bool self_told;
     bool operator_knows; /* the operator's node has a head that covers our join */
@@ -238,7 +247,6 @@ bool known_is_good(const struct known *k);
 bool is_present(const struct replica *r, uint32_t i);
 /* Position in the fold; false: not there. */
 bool known_position(const struct replica *r, const struct device_id *id, uint32_t *out);
-uint32_t known_of(const struct replica *r, const struct fold_device *d);
 bool self_position(const struct replica *r, uint32_t *out);
 bool is_full(const struct known *k); /* entitled to, and holding, everything */
 bool self_is_full(const struct replica *r);
@@ -263,6 +271,8 @@ void follow_head(struct replica *r, const struct device_id *from, struct frame_v
 void follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
 void follow_timer(struct replica *r);
 uint64_t follow_deadline(const struct replica *r);
+void follow_better(struct replica *r); /* a head that had to wait */
+void bootstrap_begin(struct replica *r, enum sync_what what, uint64_t to);
 void follow_clear(struct replica *r);
 void want_openings(struct replica *r, uint64_t from);
 bool link_exists(const struct replica *r, const struct device_id *id);
@@ -273,9 +283,24 @@ void pull_pump(struct replica *r, struct pull *pull, const struct device_id *sou
 void adopt_head(struct replica *r, const struct signed_head *head);
 
 /* replica_advance.c */
-/* Takes in a ledger range that ends at `target`; `server` is blamed if it does not hold together. */
-void advance(struct replica *r, const uint8_t *blob, size_t len, uint64_t from, const struct signed_head *target,
-             const struct device_id *server);
+enum advance_result {
+    ADVANCE_DONE,
+    ADVANCE_BAD,    /* not what the head says: the server's fault */
+    ADVANCE_PARTED, /* the chain does not continue ours */
+    ADVANCE_SPLIT,  /* proven: two signed histories */
+    ADVANCE_STUCK,  /* the signed state does not follow */
+};
+/* Takes in entries `from`..target, pulled from somebody. `widened`: they begin before our head, to see where it parts.
+ */
+enum advance_result advance(struct replica *r, const uint8_t *blob, size_t len, uint64_t from, bool widened,
+                            const struct signed_head *target);
+/* One entry more: judged; as it was judged before. */
+must_check int apply_entry(struct replica *r, uint64_t time, struct frame_view bytes);
+must_check int restore_entry(struct replica *r, uint64_t time, enum fold_verdict verdict, struct frame_view bytes);
+/* While joining: false at the ticket's head if it is another ledger. */
+bool passes_floor(const struct replica *r);
+/* Hands the entries from `begin` on to the disk. */
+void keep_entries(struct replica *r, uint64_t begin);
 /* Drops known state that followed from the fold, which was replaced. */
 void fold_replaced(struct replica *r, struct fold *fold);
 
@@ -305,14 +330,15 @@ void offer_send(struct replica *r, const struct device_id *to, const uint8_t has
                 size_t len);
 
 /* replica_take_away.c */
-/* A statement from whoever brings it: counts at once if it takes away rightly. False: it is no take-away that is new. */
+/* A statement from whoever brings it: counts at once if it takes away rightly. False: it is no take-away that is new.
+ */
 bool take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep);
-void take_aways_look(struct replica *r);    /* forgets what is sequenced */
+void take_aways_look(struct replica *r);  /* forgets what is sequenced */
 void take_aways_again(struct replica *r); /* the fold is a new one */
 void take_aways_clear(struct replica *r);
 
 /* replica_join.c */
-void join_frame(struct replica *r, const struct device_id *from, const struct frame_joined *joined);
+void join_verdict(struct replica *r, const struct frame_joined *joined);
 void join_part(struct replica *r, const uint8_t *blob, size_t len);
 void join_look(struct replica *r);
 void join_timer(struct replica *r);

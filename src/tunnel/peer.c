@@ -259,6 +259,14 @@ int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoi
     return 0;
 }
 
+void tunnel_peer_forget_endpoint(struct tunnel *t, peer_id peer)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    struct published_endpoint *old = p ? atomic_exchange(&p->endpoint, NULL) : NULL;
+    if (old)
+        reclaim_retire(&t->reclaim, &old->retired, release_item);
+}
+
 /* ---- What it may and how ---- */
 
 void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t key[MESSAGE_KEY_SIZE])
