@@ -175,10 +175,10 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
     return a->head.index > b->head.index || (a->head.index == b->head.index && a->head.time > b->head.time);
 }
 
-static void notify(struct replica *r)
+void notify_links(struct replica *r)
 {
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
-    if (!r->self.relay)
+    if (!r->self.relay || !r->has_signed)
         return;
     for (uint32_t i = 0; i < r->links.count; i++)
         send_frame(r, &r->links.ids[i], &frame);
@@ -198,7 +198,7 @@ void adopt_head(struct replica *r, const struct signed_head *head)
         r->head_kept = head->head.time;
         r->ops->keep_head(r->ops->context, r->signed_bytes);
     }
-    notify(r);
+    notify_links(r);
     r->dirty = true;
 }
 

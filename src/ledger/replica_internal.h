@@ -282,6 +282,8 @@ bool choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
 void pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
 void adopt_head(struct replica *r, const struct signed_head *head);
+/* A relay tells its head to whoever it has a session with. */
+void notify_links(struct replica *r);
 
 /* replica_advance.c */
 enum advance_result {
