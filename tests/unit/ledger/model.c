@@ -13,6 +13,7 @@ static void must(bool condition)
 
 static bool same(const void *a, const void *b)
 {
+    must(a && b);
     return memcmp(a, b, 32) == 0;
 }
 
