@@ -476,6 +476,25 @@ static void a_path_changes_under_a_live_session(void **state)
     assert_int_equal(engine_path(bob->engine, bob->peer[ALICE], &endpoint, &through), 2);
 }
 
+static void a_relayed_path_that_is_forgotten_is_wanted_anew(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    struct endpoint endpoint;
+    peer_id through;
+    make_relayed_world(w);
+    send_frame(w, ALICE, BOB, 1, 100);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    engine_forget_relayed(alice->engine, alice->peer[BOB], alice->peer[CAROL]); /* not the one in use */
+    assert_int_equal(engine_path(alice->engine, alice->peer[BOB], &endpoint, &through), 2);
+    engine_forget_relayed(alice->engine, alice->peer[BOB], alice->peer[RELAY]);
+    assert_int_equal(engine_path(alice->engine, alice->peer[BOB], &endpoint, &through), 0);
+    send_frame(w, ALICE, BOB, 2, 100);
+    assert_true(comes(w, &alice->wanted, 1, PATIENCE));
+    assert_int_equal(engine_set_relayed(alice->engine, alice->peer[BOB], alice->peer[RELAY]), 0);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
+}
+
 static void who_is_not_permitted_is_not_relayed(void **state)
 {
     struct world *w = *state;
@@ -599,6 +618,7 @@ int main(void)
         TEST(two_talk_to_one_through_a_relay_that_talks_itself),
         TEST(a_relayed_peer_waits_for_the_relays_session),
         TEST(a_path_changes_under_a_live_session),
+        TEST(a_relayed_path_that_is_forgotten_is_wanted_anew),
         TEST(who_is_not_permitted_is_not_relayed),
         TEST(only_a_relay_is_believed),
         TEST(nothing_relayed_travels_inside_something_relayed),
