@@ -182,18 +182,16 @@ static int say_unreachable(struct cli *cli, int error)
     return say_failed(cli, error, "The daemon of %s cannot be asked", cli->state);
 }
 
-/* An answer that is a no: {"error": sentence, "todo": sentence}. */
-static bool say_refused(struct cli *cli, const json_t *answer)
+/* {"error": sentence, "todo": sentence} */
+bool control_refused(struct cli *cli, const json_t *answer)
 {
-    const json_t *error = json_object_get(answer, "error"), *inner = json_object_get(error, "what");
-    const char *what = json_string_value(inner ? inner : error);
-    const char *todo = json_string_value(json_object_get(json_is_object(error) ? error : answer, "todo"));
+    const char *what = json_string_value(json_object_get(answer, "error"));
     if (what)
-        say_no(cli, todo, "%s", what);
+        say_no(cli, json_string_value(json_object_get(answer, "todo")), "%s", what);
     return what != NULL;
 }
 
-json_t *control_answer(struct cli *cli, const char *cmd, json_t *more, int timeout_ms)
+json_t *control_answer_any(struct cli *cli, const char *cmd, json_t *more, int timeout_ms)
 {
     struct control *c;
     json_t *answer = NULL;
@@ -205,11 +203,15 @@ json_t *control_answer(struct cli *cli, const char *cmd, json_t *more, int timeo
     }
     error = control_ask(c, cmd, more, timeout_ms, &answer);
     control_close(c);
-    if (error) {
+    if (error)
         say_unreachable(cli, error);
-        return NULL;
-    }
-    if (!say_refused(cli, answer))
+    return error ? NULL : answer;
+}
+
+json_t *control_answer(struct cli *cli, const char *cmd, json_t *more, int timeout_ms)
+{
+    json_t *answer = control_answer_any(cli, cmd, more, timeout_ms);
+    if (!answer || !control_refused(cli, answer))
         return answer;
     json_decref(answer);
     return NULL;

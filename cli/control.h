@@ -18,5 +18,8 @@ must_check int control_ask(struct control *c, const char *cmd, json_t *more, int
 
 /* Opens, asks and closes; a failure has been said, also one that the answer holds. NULL then. */
 json_t *control_answer(struct cli *cli, const char *cmd, json_t *more, int timeout_ms);
+/* The same, but an answer that is a no is returned too, and control_refused says it and returns true. */
+json_t *control_answer_any(struct cli *cli, const char *cmd, json_t *more, int timeout_ms);
+bool control_refused(struct cli *cli, const json_t *answer);
 
 #endif

@@ -145,9 +145,10 @@ struct addresses {
     bool used[HOSTS];
 };
 
-static void mark_used(void *context, const struct opening_invite *invite)
+static void mark_used(void *context, const struct view_device *device)
 {
     struct addresses *a = context;
+    const struct opening_invite *invite = device->invite;
     if (invite->has_ipv4 && memcmp(invite->ipv4, a->prefix, 2) == 0)
         a->used[get_be16(invite->ipv4 + 2)] = true;
 }
@@ -175,7 +176,7 @@ static int choose_ipv4(struct inviting *i)
     if (!a)
         return say_failed(i->cli, ERROR_MEMORY, "No address can be chosen");
     memcpy(a->prefix, own->ipv4, 2);
-    view_each_invite(&i->view, mark_used, a);
+    view_each_device(&i->view, mark_used, a);
     o->has_ipv4 = next_address(a, o->ipv4);
     free(a);
     return o->has_ipv4
@@ -186,12 +187,13 @@ static int choose_ipv4(struct inviting *i)
 static int look_around(struct inviting *i)
 {
     const char *name = i->opening.invite.name;
+    struct device_id taken;
     int result = view_read(i->cli, &i->view, &i->state) ? EXIT_NO : 0;
     if (result)
         return result;
     if (fold_device_count(i->view.fold) == 0)
         return say_no(i->cli, NULL, "%s holds no ledger yet.", i->state.path);
-    if (view_name_taken(&i->view, name))
+    if (view_device(&i->view, name, &taken))
         return say_no(i->cli, "Choose another name, or revoke that device first.",
                       "There is a device %s in the network already, or an invite for it.", name);
     result = find_relays(i);

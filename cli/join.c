@@ -15,8 +15,7 @@
 #include "show.h"
 #include "view.h"
 
-/* What nightjard --join ends with. */
-enum { JOINED = 0, JOIN_REFUSED = 1, JOIN_UNANSWERED = 75 };
+#define SAID_MAX 1024
 
 /* Holds secrets: wiped. */
 struct joining {
@@ -133,7 +132,7 @@ static int join_again(struct joining *j, const struct state *s)
     return result;
 }
 
-static int run_join(struct joining *j, bool fresh);
+static int run_join(struct joining *j);
 
 static int join_existing(struct joining *j)
 {
@@ -151,27 +150,39 @@ static int join_existing(struct joining *j)
         result = say_no(j->cli, "Repeat it with that ticket, or remove the folder first.",
                         "In %s a join with another ticket was begun and not finished.", s.path);
     state_close(&s);
-    return !error && same ? run_join(j, false) : result;
+    return !error && same ? run_join(j) : result;
 }
 
 /* ---- Joining ---- */
 
-static int run_join(struct joining *j, bool fresh)
+/* Whether it is the network that said no; else repeating may help. */
+static bool is_refusal(const char *said)
 {
+    for (int v = 0; v < VERDICT_COUNT; v++)
+        if (strcmp(fold_verdict_sentence((enum fold_verdict)v), said) == 0)
+            return true;
+    return false;
+}
+
+static int run_join(struct joining *j)
+{
+    char said[SAID_MAX];
     struct daemon_line line = {3, {"--join", "--state", j->cli->state}};
-    say_progress(j->cli, "Joining network %s as %s ...", j->ticket.network_name, j->opening.invite.name);
-    int code = daemon_run(j->cli, "nightjard", &line, NULL);
-    if (code == JOINED)
+    const char *device = j->opening.invite.name, *network = j->ticket.network_name;
+    say_progress(j->cli, "Joining network %s as %s ...", network, device);
+    int ready = daemon_start(j->cli, "nightjard", &line, said, sizeof(said));
+    if (ready > 0)
         return tell_member(j, false);
-    if (code == JOIN_UNANSWERED)
-        return say_no(j->cli, "Check this machine's uplink, then repeat the same command: what was begun is kept.",
-                      "Joining network %s was not finished.", j->ticket.network_name);
-    if (fresh)
+    if (ready == 0 && is_refusal(said)) {
         state_remove(j->cli);
-    return code < 0 ? EXIT_NO
-                    : say_no(j->cli, fresh ? "Nothing was left behind; ask for a new ticket." : "Ask for a new ticket.",
-                             "This machine did not become %s of network %s.", j->opening.invite.name,
-                             j->ticket.network_name);
+        return say_no(j->cli, "Nothing was left behind. Ask an operator of the network for a new ticket.",
+                      "This machine did not become %s of network %s: %s", device, network, said);
+    }
+    return say_no(j->cli, "What was begun is kept: repeat the same command.", "Joining network %s was not finished: %s",
+                  network,
+                  ready < 0 ? "nightjard could not be run."
+                  : *said   ? said
+                            : "nightjard ended without a word.");
 }
 
 static int join_new(struct joining *j)
@@ -190,7 +201,7 @@ static int join_new(struct joining *j)
     if (result)
         state_abandon(&s);
     state_close(&s);
-    return result ? result : run_join(j, true);
+    return result ? result : run_join(j);
 }
 
 /* ---- The founding ticket: this machine becomes the network's first controller and relay ---- */

@@ -140,10 +140,35 @@ static void protect(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* How many words of common options stand before the command. */
+static int leading_options(int argc, char **argv)
+{
+    int count = 0;
+    while (count < argc && argv[count][0] == '-') {
+        size_t len = strlen(argv[count]);
+        for (const struct option *o = common_options; o->name; o++)
+            if (o->value && strlen(o->name) == len && memcmp(o->name, argv[count], len) == 0)
+                count++; /* its value */
+        count++;
+    }
+    return count < argc ? count : 0;
+}
+
+/* Puts the first `count` words behind the others. */
+static void rotate(int argc, char **argv, int count)
+{
+    for (; count > 0; count--) {
+        char *first = argv[0];
+        memmove(argv, argv + 1, (size_t)(argc - 1) * sizeof(*argv));
+        argv[argc - 1] = first;
+    }
+}
+
 int main(int argc, char **argv)
 {
     int words;
     protect();
+    rotate(argc - 1, argv + 1, leading_options(argc - 1, argv + 1));
     const struct command *c = find(argc - 1, argv + 1, &words);
     int code = c ? read_and_run(c, argc - 1 - words, argv + 1 + words) : unknown(argc - 1, argv + 1);
     return fflush(stdout) ? EXIT_NO : code;

@@ -39,21 +39,34 @@ static void note(struct pinging *p, const json_t *answer, uint64_t us)
         print_answer(p, answer, us);
 }
 
+/* A silent device's no names the device; any other will not become a yes. */
+static bool is_lost(const json_t *answer)
+{
+    return json_object_get(answer, "error") && json_object_get(answer, "device");
+}
+
+static void take(struct pinging *p, const json_t *answer)
+{
+    json_int_t us = json_integer_value(json_object_get(answer, "rtt_us"));
+    if (!is_lost(answer))
+        note(p, answer, us > 0 ? (uint64_t)us : 1);
+    else if (!p->cli->json)
+        printf("%s: no answer\n", p->device);
+    if (p->results)
+        json_array_append_new(p->results,
+                              json_pack("{s:O?, s:O?, s:O?}", "rtt_us", json_object_get(answer, "rtt_us"), "path",
+                                        json_object_get(answer, "path"), "relay", json_object_get(answer, "relay")));
+}
+
 /* False: there is no use in asking again, and why was said. */
 static bool ask(struct pinging *p)
 {
-    json_t *answer = control_answer(p->cli, "ping", json_pack("{s:s}", "device", p->device), ANSWER_MS);
-    if (!answer)
-        return false;
-    json_int_t us = json_integer_value(json_object_get(answer, "rtt_us"));
-    if (us > 0)
-        note(p, answer, (uint64_t)us);
-    else if (!p->cli->json)
-        printf("%s: no answer within 2 s\n", p->device);
-    if (p->results)
-        json_array_append(p->results, answer);
+    json_t *answer = control_answer_any(p->cli, "ping", json_pack("{s:s}", "device", p->device), ANSWER_MS);
+    bool good = answer && (is_lost(answer) || !control_refused(p->cli, answer));
+    if (good)
+        take(p, answer);
     json_decref(answer);
-    return true;
+    return good;
 }
 
 static int finish(struct pinging *p)

@@ -106,7 +106,8 @@ int command_policy_show(struct cli *cli, const struct arguments *arguments)
     (void)arguments;
     int result = policy_file_look(&w);
     if (!result) {
-        say_progress(cli, "Policy version %llu.", (unsigned long long)fold_policy_version(w.view.fold));
+        say_progress(cli, "Policy version %llu%s.", (unsigned long long)fold_policy_version(w.view.fold),
+                     fold_subject_count(w.view.fold) ? "" : ", which allows nothing");
         result = show_file(&w) == 0 ? EXIT_DONE : show_known(&w);
     }
     policy_file_close(&w);

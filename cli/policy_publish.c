@@ -214,6 +214,9 @@ int command_policy_publish(struct cli *cli, const struct arguments *arguments)
     int result = policy_file_read(&w);
     if (!result)
         result = policy_file_look(&w);
+    if (!result && view_policy_waits(&w.view))
+        result = say_no(cli, "Start the node (nightjar up), so that it goes out; then publish again.",
+                        "A policy that was published before still waits in %s/outbox.", w.state.path);
     if (!result)
         result = policy_file_parse(&w);
     if (!result)

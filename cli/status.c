@@ -39,21 +39,39 @@ static int print_raw(const json_t *answer)
 
 /* ---- status ---- */
 
+static void print_list_line(const char *name, const json_t *list)
+{
+    if (json_array_size(list) == 0)
+        return;
+    printf("  %-9s  ", name);
+    print_list(list, "");
+    putchar('\n');
+}
+
+static const char *role(const json_t *a)
+{
+    bool relay = json_is_true(json_object_get(a, "relay")), controller = json_is_true(json_object_get(a, "controller"));
+    if (relay && controller)
+        return ", controller and relay";
+    return relay ? ", relay" : controller ? ", controller" : "";
+}
+
 static void print_head(const json_t *a)
 {
     const json_t *head = json_object_get(a, "head");
-    printf("%s of network %s, %s\n", text(a, "device"), text(a, "network"),
-           json_is_true(json_object_get(a, "up")) ? "up" : "down");
+    if (*text(a, "device"))
+        printf("%s of network %s%s\n", text(a, "device"), text(a, "network"), role(a));
+    else
+        printf("no member of network %s (yet, or any more)\n", text(a, "network"));
     printf("  addresses  ");
     print_list(json_object_get(a, "addresses"), "none");
-    printf("\n  ledger     entry %llu, %.16s\n", (unsigned long long)number(head, "index"), text(head, "hash"));
+    putchar('\n');
+    print_list_line("groups", json_object_get(a, "groups"));
+    printf("  ledger     entry %llu, %.16s\n", (unsigned long long)number(head, "index"), text(head, "hash"));
     if (json_object_get(a, "policy_version"))
         printf("  policy     version %llu\n", (unsigned long long)number(a, "policy_version"));
-    const json_t *darkened = json_object_get(a, "darkened");
-    if (json_is_boolean(darkened))
-        printf("  strangers  %s\n", json_is_true(darkened)
-                                        ? "get no answer on any port that is not kept (see --keep)"
-                                        : "get no answer on Nightjar's port; the host's other ports are as they were");
+    printf("  strangers  %s\n", text(json_object_get(a, "strangers"), "what"));
+    print_list_line("kept open", json_object_get(json_object_get(a, "strangers"), "open"));
 }
 
 static void print_path(const json_t *path, char *out, size_t size)

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -74,12 +75,15 @@ static int make_line(struct cli *cli, const struct arguments *a, struct daemon_l
     return 0;
 }
 
+static bool is_there(const struct state *s, enum state_folder folder, const char *name)
+{
+    return faccessat(s->dirs[folder], name, F_OK, AT_EACCESS) == 0;
+}
+
 /* What would keep the daemon from coming up, said before it tries. */
 static int check_ground(struct cli *cli)
 {
     struct state s;
-    uint8_t byte;
-    size_t len;
     if (geteuid() != 0)
         return say_no(cli, "Run it as root, or with sudo.", "Only root may make the network interface.");
     if (access("/dev/net/tun", F_OK) != 0)
@@ -88,8 +92,7 @@ static int check_ground(struct cli *cli)
     int result = state_open(cli, &s);
     if (result)
         return result;
-    struct files ledger = state_files(&s, STATE_LEDGER);
-    if (files_read(&ledger, KEPT_TICKET, &byte, sizeof(byte), &len) != ERROR_NOT_FOUND)
+    if (is_there(&s, STATE_LEDGER, KEPT_TICKET) && is_there(&s, STATE_KEYS, "invite"))
         result = say_no(cli, "Repeat \"nightjar join\" with the same ticket; then \"nightjar up\".",
                         "%s is not a member yet: its join was not finished.", cli->state);
     state_close(&s);

@@ -15,8 +15,9 @@
 struct reading {
     struct cli *cli;
     struct view *out;
-    bool seen;    /* a record */
-    bool pending; /* what is read now comes from the outbox */
+    bool seen;               /* a record */
+    bool pending;            /* what is read now comes from the outbox, */
+    struct device_id device; /* as part of this statement */
 };
 
 /* ---- Openings ---- */
@@ -37,7 +38,9 @@ static int take_opening(void *context, const uint8_t *bytes, size_t len)
     if (!error)
         error = opening_decode(&o->opening, bytes, len);
     if (!error)
-        v->openings[v->opening_count++].pending = r->pending;
+        v->opening_count++;
+    o->pending = r->pending;
+    o->device = r->device;
     return error;
 }
 
@@ -211,6 +214,7 @@ static int read_submission(void *context, const char *name)
     int error = files_read_new(&o->files, name, SUBMISSION_MAX, &bytes, &len);
     if (error) /* the daemon may just have sent it */
         return error == ERROR_NOT_FOUND ? 0 : error;
+    memcpy(o->reading->device.bytes, hash, DEVICE_ID_SIZE);
     error = take_submission(o->reading, bytes, len);
     free(bytes);
     return error;
@@ -272,46 +276,51 @@ const struct opening_invite *view_invite(const struct view *v, const struct fold
     return o && o->kind == OPENING_INVITE ? &o->invite : NULL;
 }
 
-const struct fold_device *view_device(const struct view *v, const char *name)
+void view_each_device(const struct view *v, void (*each)(void *, const struct view_device *), void *context)
 {
     for (uint32_t i = 0; i < fold_device_count(v->fold); i++) {
         const struct fold_device *d = fold_device_at(v->fold, i);
-        const struct opening_invite *o = view_is_there(d) ? view_invite(v, d) : NULL;
-        if (o && strcmp(o->name, name) == 0)
-            return d;
+        const struct view_device device = {d->id, view_is_there(d) ? view_invite(v, d) : NULL};
+        if (device.invite)
+            each(context, &device);
     }
-    return NULL;
-}
-
-void view_each_invite(const struct view *v, void (*each)(void *, const struct opening_invite *), void *context)
-{
-    for (uint32_t i = 0; i < fold_device_count(v->fold); i++) {
-        const struct fold_device *d = fold_device_at(v->fold, i);
-        const struct opening_invite *o = view_is_there(d) ? view_invite(v, d) : NULL;
-        if (o)
-            each(context, o);
+    for (uint32_t i = 0; i < v->opening_count; i++) {
+        const struct view_opening *o = &v->openings[i];
+        const struct view_device device = {o->device, &o->opening.invite};
+        if (o->pending && o->opening.kind == OPENING_INVITE)
+            each(context, &device);
     }
-    for (uint32_t i = 0; i < v->opening_count; i++)
-        if (v->openings[i].pending && v->openings[i].opening.kind == OPENING_INVITE)
-            each(context, &v->openings[i].opening.invite);
 }
 
 struct name_question {
     const char *name;
-    bool taken;
+    bool known;
+    struct device_id id;
 };
 
-static void compare_name(void *context, const struct opening_invite *invite)
+static void compare_name(void *context, const struct view_device *device)
 {
     struct name_question *q = context;
-    q->taken |= strcmp(invite->name, q->name) == 0;
+    if (q->known || strcmp(device->invite->name, q->name) != 0)
+        return;
+    q->known = true;
+    q->id = device->id;
 }
 
-bool view_name_taken(const struct view *v, const char *name)
+bool view_device(const struct view *v, const char *name, struct device_id *out)
 {
-    struct name_question q = {name, false};
-    view_each_invite(v, compare_name, &q);
-    return q.taken;
+    struct name_question q = {.name = name};
+    view_each_device(v, compare_name, &q);
+    *out = q.id;
+    return q.known;
+}
+
+bool view_policy_waits(const struct view *v)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < v->opening_count; i++)
+        waits |= v->openings[i].pending && v->openings[i].opening.kind == OPENING_RULES;
+    return waits;
 }
 
 bool view_group(const struct view *v, const char *name, struct subject *out)

@@ -10,8 +10,9 @@
 
 struct view_opening {
     uint8_t commitment[SHA256_SIZE];
-    bool pending;           /* of a submission that waits in the outbox */
-    struct opening opening; /* decoded */
+    bool pending;            /* of a submission that waits in the outbox, */
+    struct device_id device; /* whose statement, if it is an invite, makes this device */
+    struct opening opening;  /* decoded */
 };
 
 struct view {
@@ -31,13 +32,17 @@ const struct opening *view_opening(const struct view *v, const uint8_t commitmen
 const struct opening_invite *view_invite(const struct view *v, const struct fold_device *d);
 /* Neither taken back nor revoked. */
 bool view_is_there(const struct fold_device *d);
-/* The device of that name; NULL: none. */
-const struct fold_device *view_device(const struct view *v, const char *name);
-/* Whether a device has that name, or an invite that waits would give it. */
-bool view_name_taken(const struct view *v, const char *name);
+/* The device of that name, invited or joined, or whose invite waits. */
+bool view_device(const struct view *v, const char *name, struct device_id *out);
 bool view_group(const struct view *v, const char *name, struct subject *out);
+/* Whether a policy waits in the outbox. */
+bool view_policy_waits(const struct view *v);
 /* Calls `each` for what every device's invite says that is there or waits. */
-void view_each_invite(const struct view *v, void (*each)(void *context, const struct opening_invite *invite),
+struct view_device {
+    struct device_id id;
+    const struct opening_invite *invite;
+};
+void view_each_device(const struct view *v, void (*each)(void *context, const struct view_device *device),
                       void *context);
 
 #endif
