@@ -80,7 +80,9 @@ def test_each_machine_is_who_it_was_invited_to_be(plant):
 
 
 def test_nothing_is_wrong(plant):
-    assert {name: machine.problems() for name, machine in plant.machines.items() if machine.problems()} == {}
+    def wrong():
+        return {name: machine.problems() for name, machine in plant.machines.items() if machine.problems()}
+    wait_until(lambda: not wrong(), 15, f"nothing is wrong any more: {wrong()}")
 
 
 def test_devices_that_a_rule_joins_reach_each_other_across_two_nats(plant):
