@@ -168,7 +168,7 @@ def test_a_changed_policy_ends_what_it_no_longer_allows(plant):
     with broker(plant) as address:
         assert publish(plant["sensor-7"], address)
         log = plant.world.dir / "live.log"
-        live = plant["sensor-7"].host.popen(f"mosquitto_sub -h {address} -t live -k 5 -d", log=log)
+        live = plant["sensor-7"].host.popen(f"stdbuf -oL mosquitto_sub -h {address} -t live -k 5 -d", log=log)
         wait_until(lambda: "SUBACK" in log.read_text(), 15, "subscribed")
         plant.publish(NO_MQTT)
         try:
