@@ -375,6 +375,8 @@ void replica_frame(struct replica *r, const struct device_id *from, bool invite,
         r->counters.malformed += error != ERROR_UNSUPPORTED;
         return;
     }
+    if (r->joining.ticket && is_ticket_relay(r, from))
+        r->joining.heard = now;
     dispatch(r, from, invite, &decoded);
     settle(r);
 }

@@ -180,7 +180,7 @@ struct joining {
     uint32_t attempts;
     enum fold_verdict said; /* what else it said, which may still change */
     uint32_t slot, turn;
-    uint64_t deadline, next_send, next_switch;
+    uint64_t deadline, next_send, next_switch, heard; /* ns; heard: a relay's last frame */
 };
 
 #define PROBLEMS_MAX 64

@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -214,6 +215,22 @@ def test_join_ends_with_the_networks_answer(daemon):
     assert done.returncode == 1 and "Another device has joined with this ticket already." in done.stderr
     assert not (daemon.state / "node.conf").exists()
     assert not daemon.host.has_interface("nj0")
+
+
+def test_join_needs_no_root(daemon):
+    place = Path(tempfile.mkdtemp(prefix="nj-user-"))
+    try:
+        shutil.copy(ALONE, place / "nightjard")
+        shutil.copytree(daemon.state, place / "state")
+        (place / "state/ledger/script").write_text("join-yes")
+        for path in (place, *place.rglob("*")):
+            os.chown(path, 65534, 65534)
+        done = daemon.host.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                                place / "nightjard", "--join", "--state", place / "state"], check=False, timeout=25)
+        assert done.returncode == 0, done.stderr
+        assert (place / "state/keys/static").stat().st_mode & 0o777 == 0o600
+    finally:
+        shutil.rmtree(place)
 
 
 def test_the_starter_is_told(daemon):

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../random.h"
 #include "base/bytes.h"
 #include "engine/engine.h"
 #include "net/udp.h"
@@ -28,6 +29,7 @@ struct node {
     struct crypto *crypto;
     uint8_t private_key[X25519_SIZE], public_key[X25519_SIZE];
     uint8_t second_private_key[X25519_SIZE], second_public_key[X25519_SIZE];
+    uint64_t random;
     int fds[2];
     uint16_t port;
     peer_id peer[NODES];
@@ -97,7 +99,7 @@ static void take_intruder(void *context, peer_id peer)
 static void make_key(struct node *n, uint8_t *private_key, uint8_t *public_key)
 {
     for (int i = 0; i < X25519_SIZE; i++)
-        private_key[i] = (uint8_t)rand();
+        private_key[i] = (uint8_t)(random_next(&n->random) >> 56);
     assert_int_equal(crypto_x25519_public(n->crypto, public_key, private_key), 0);
 }
 
@@ -137,9 +139,10 @@ static int open_world(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
-    srand(1);
-    for (int i = 0; i < NODES; i++)
+    for (uint32_t i = 0; i < NODES; i++) {
+        w->nodes[i].random = 1 + i;
         start(&w->nodes[i]);
+    }
     for (int a = 0; a < NODES; a++)
         for (int b = 0; b < NODES; b++)
             if (a != b)

@@ -392,7 +392,9 @@ static bool can_initiate(const struct net_node *from, const struct net_node *to,
 static bool can_speak(const struct net_node *a, const struct net_node *b, const struct replica_device **b_at_a,
                       const struct replica_device **a_at_b)
 {
-    return can_initiate(a, b, b_at_a, a_at_b) || can_initiate(b, a, a_at_b, b_at_a);
+    /* Here all sessions are with relays, and the other side begins. */
+    return (can_initiate(a, b, b_at_a, a_at_b) && (*b_at_a)->flags & REPLICA_RELAY) ||
+           (can_initiate(b, a, a_at_b, b_at_a) && (*a_at_b)->flags & REPLICA_RELAY);
 }
 
 static uint64_t draw(struct net *net)
@@ -504,7 +506,7 @@ static void link_pair(struct net *net, struct net_node *a, struct net_node *b)
 {
     const struct replica_device *b_at_a, *a_at_b;
     uint32_t i = (uint32_t)(a - net->nodes), j = (uint32_t)(b - net->nodes);
-    bool can = can_speak(a, b, &b_at_a, &a_at_b) && (b_at_a->flags & REPLICA_RELAY || a_at_b->flags & REPLICA_RELAY);
+    bool can = can_speak(a, b, &b_at_a, &a_at_b);
     bool rekeyed = can && (memcmp(a->link_key[j], b_at_a->static_key, X25519_SIZE) != 0 ||
                            memcmp(b->link_key[i], a_at_b->static_key, X25519_SIZE) != 0);
     if (can == a->linked[j] && !rekeyed)
@@ -794,6 +796,15 @@ bool net_swallow_openings(struct net *net, struct net_node *from, struct net_nod
     return frame_decode(&f, frame, *len) || f.kind != FRAME_PART || f.part.what != SYNC_OPENINGS;
 }
 
+bool net_part_operator_from_hub(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame,
+                                size_t *len)
+{
+    struct frame f;
+    if (frame_decode(&f, frame, *len) || f.kind == FRAME_NOTICE)
+        return true;
+    return !(from == NET_HUB(net) && !to->self.relay) && !(from == NET_OPERATOR(net) && to == NET_HUB(net));
+}
+
 void net_submit(struct net_node *node, struct net_bytes submission)
 {
     assert_int_equal(replica_submit(node->replica, submission.bytes, submission.len, node->net->now), 0);
@@ -808,10 +819,10 @@ void net_invite(struct net *net, struct net_invite *invite)
 }
 
 /* The ticket's floor and relays are what the operator's node knows now. */
-static void make_ticket(struct net *net, const struct net_invite *invite, struct ticket *t)
+static void make_ticket(struct net *net, const struct net_invite *invite, const struct net_node *at, struct ticket *t)
 {
     const struct signed_head *head = replica_signed_head(NET_OPERATOR(net)->replica);
-    const struct replica_device *hub = net_published(NET_OPERATOR(net), &net->hub_invite.id);
+    const struct replica_device *hub = net_published(NET_OPERATOR(net), &at->self.id);
     assert_non_null(head);
     assert_non_null(hub);
     *t = (struct ticket){.network = net->network, .head_index = head->head.index, .time = head->head.time};
@@ -827,10 +838,15 @@ static void make_ticket(struct net *net, const struct net_invite *invite, struct
 
 struct net_node *net_join(struct net *net, const struct net_invite *invite, uint8_t number)
 {
+    return net_join_at(net, invite, number, NET_HUB(net));
+}
+
+struct net_node *net_join_at(struct net *net, const struct net_invite *invite, uint8_t number, struct net_node *relay)
+{
     uint8_t join[1024];
     struct net_node *n = add_node(net, invite->name, number, invite->number);
     size_t len = make_join(net, invite, number, false, join, sizeof(join));
-    make_ticket(net, invite, &n->ticket);
+    make_ticket(net, invite, relay, &n->ticket);
     n->on = true;
     assert_int_equal(replica_join(n->replica, &n->ticket, join, len, net->now, net->wall), 0);
     return n;

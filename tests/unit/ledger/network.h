@@ -124,11 +124,17 @@ void net_run(struct net *net, double seconds);
 /* A tap: openings that are served get lost. */
 bool net_swallow_openings(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len);
 
+/* A tap: the hub says nothing but heads to anyone but relays, and hears no offers from the operator's node. */
+bool net_part_operator_from_hub(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame,
+                                size_t *len);
+
 void net_make_invite(struct net *net, struct net_invite *invite);
 /* Made and handed in at the operator's node. */
 void net_invite(struct net *net, struct net_invite *invite);
 /* A device that begins to join with it. */
 struct net_node *net_join(struct net *net, const struct net_invite *invite, uint8_t number);
+/* Through this relay instead of the hub. */
+struct net_node *net_join_at(struct net *net, const struct net_invite *invite, uint8_t number, struct net_node *relay);
 /* Invited, joined and up. */
 struct net_node *net_member(struct net *net, struct net_invite *invite, uint8_t number);
 /* Ends the node and starts it from its disk. */
