@@ -41,7 +41,7 @@ int place_make(const char *dir)
 
 int place_enter(const char *dir, uint64_t fds)
 {
-    if (dir && chdir(dir) != 0)
+    if (chdir(dir) != 0)
         return error_of_errno();
     struct drop what = {.role = PROC_CONTROLLER, .root = ".", .fds = fds};
     return drop_privileges(&what);
@@ -90,4 +90,14 @@ int place_read_key(uint8_t seed[ED25519_SEED_SIZE])
 int place_make_key(uint8_t seed[ED25519_SEED_SIZE])
 {
     return with_files(make_key, seed);
+}
+
+int place_sync(void)
+{
+    int dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_of_errno();
+    int error = fsync(dir) == 0 ? 0 : error_of_errno();
+    close(dir);
+    return error;
 }

@@ -8,7 +8,7 @@
 
 /* Makes the directory (0700, the controller's) if there is none. */
 must_check int place_make(const char *dir);
-/* Goes into `dir` (NULL: we are there already), gives up what is not needed, and can see nothing else afterwards (as
+/* Goes into `dir`, gives up what is not needed, and can see nothing else afterwards (as
  * root). `fds`: DROP_FD bits of what stays open. */
 must_check int place_enter(const char *dir, uint64_t fds);
 
@@ -16,5 +16,8 @@ must_check int place_enter(const char *dir, uint64_t fds);
 must_check int place_read_key(uint8_t seed[ED25519_SEED_SIZE]);
 /* The same; made first, durably, if there is none. */
 must_check int place_make_key(uint8_t seed[ED25519_SEED_SIZE]);
+
+/* Makes durable that the files in it are there. */
+must_check int place_sync(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include "wire/message.h"
 
 #define BUCKET_BURST_MIN (256u * 1024)
+#define BUCKET_PASSED_MAX (1000 * SECOND) /* with the greatest rate, no sum overflows */
 
 /* All zero is full. */
 struct bucket {
@@ -20,15 +21,11 @@ struct bucket {
 static inline bool bucket_take(struct bucket *b, uint64_t rate, uint32_t len, uint64_t now)
 {
     uint64_t burst = rate / 10 > BUCKET_BURST_MIN ? rate / 10 : BUCKET_BURST_MIN;
-    uint64_t passed = now - b->filled;
-    uint64_t gained = passed < SECOND ? rate / 1000 * (passed / 1000) / 1000 : burst;
-    if (b->filled == 0 || passed >= SECOND) {
-        b->level = burst;
+    uint64_t passed = now - b->filled < BUCKET_PASSED_MAX ? now - b->filled : BUCKET_PASSED_MAX;
+    uint64_t gained = b->filled != 0 ? rate * (passed / 1000) / 1000000 : burst;
+    if (gained > 0) /* what is less than a byte goes on growing */
         b->filled = now;
-    } else if (gained > 0) {
-        b->level = b->level + gained < burst ? b->level + gained : burst;
-        b->filled = now;
-    }
+    b->level = b->level + gained < burst ? b->level + gained : burst;
     if (b->level < len)
         return false;
     b->level -= len;

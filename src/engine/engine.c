@@ -7,7 +7,8 @@
 #include "engine/internal.h"
 
 #define MTU_DEFAULT 1420
-#define LOAD_HOLD SECOND /* load is taken to last at least so long */
+#define FLOW_BUCKETS 2048 /* 8 flows each */
+#define LOAD_HOLD SECOND  /* load is taken to last at least so long */
 
 static void fill_from_kernel(void *context, uint8_t *out, size_t len)
 {
@@ -219,6 +220,15 @@ uint32_t engine_mark(const struct engine *e)
 
 /* ---- Beginning and end ---- */
 
+static int new_flows(struct engine *e)
+{
+    uint8_t key[16];
+    fill_from_kernel(NULL, key, sizeof(key));
+    int error = flow_table_new(&e->flows, FLOW_BUCKETS, key);
+    wipe(key, sizeof(key));
+    return error;
+}
+
 static int build(struct engine *e)
 {
     struct tunnel_options options = {.dark = e->options.dark, .entropy = {.fill = fill_from_kernel}};
@@ -226,6 +236,8 @@ static int build(struct engine *e)
     fill_from_kernel(NULL, (uint8_t *)key, sizeof(key));
     permits_init(&e->permits, key);
     int error = tunnel_new(&e->tunnel, &options);
+    if (error == 0 && e->options.police)
+        error = new_flows(e);
     if (error == 0)
         error = loop_new(&e->loop);
     if (error == 0)
@@ -272,6 +284,7 @@ void engine_free(struct engine *e)
     receiver_free(e->receiver);
     tunnel_free(e->tunnel);
     permits_clear(&e->permits);
+    flow_table_free(e->flows);
     udp_close(e->udp);
     tun_close(e->tun);
     mailbox_clear(&e->inbox);

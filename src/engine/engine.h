@@ -88,6 +88,8 @@ must_check int engine_set_name(struct engine *e, peer_id peer, const uint8_t nam
  * peer as any endpoint does. Nothing relayed is carried inside something relayed. */
 must_check int engine_set_relayed(struct engine *e, peer_id peer, peer_id relay);
 must_check int engine_set_direct(struct engine *e, peer_id peer, const struct endpoint *endpoint);
+/* If the path in use goes through `relay`, there is none any more. */
+void engine_forget_relayed(struct engine *e, peer_id peer, peer_id relay);
 /* Relayed datagrams are taken from this peer: it is a relay of ours. engine_set_relayed does it, too. */
 must_check int engine_set_relay(struct engine *e, peer_id peer, bool yes);
 /* The path that is in use: 0 none, 1 direct (`endpoint`), 2 relayed (`relay`). */
@@ -108,7 +110,8 @@ void engine_set_relay_rate(struct engine *e, uint64_t bytes_per_second);
 /* What this peer and we may begin with each other; copied. Without any: nothing passes. Live flows are judged anew. */
 must_check int engine_set_grants(struct engine *e, peer_id peer, const struct grant *out, uint32_t out_count,
                                  const struct grant *in, uint32_t in_count);
-uint64_t engine_refused(const struct engine *e, peer_id peer); /* packets, both ways */
+/* Packets that policy refused, both ways, since the peer had a name or grants. */
+uint64_t engine_refused(const struct engine *e, peer_id peer);
 
 /* What was lost on the way, for people; only ever grow. */
 struct engine_counters {

@@ -108,6 +108,14 @@ int engine_path(const struct engine *e, peer_id peer, struct endpoint *endpoint,
     return 2;
 }
 
+void engine_forget_relayed(struct engine *e, peer_id peer, peer_id relay)
+{
+    struct endpoint endpoint;
+    peer_id used;
+    if (engine_path(e, peer, &endpoint, &used) == 2 && used == relay)
+        tunnel_peer_forget_endpoint(e->tunnel, peer);
+}
+
 /* ---- As a relay ---- */
 
 int engine_permit(struct engine *e, peer_id a, peer_id b, bool yes)

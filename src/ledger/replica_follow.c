@@ -55,7 +55,9 @@ void replica_link(struct replica *r, const struct device_id *id, bool up, uint64
         if (r->follow.pull && replica_id_equal(id, &r->follow.source))
             pull_restart(r->follow.pull);
         replica_take_aways_tell(r, id);
-        r->follow.openings_next = now; /* there may be someone to ask now */
+        r->follow.openings_next = now; /* there may be someone to ask now, */
+        r->joining.next_send = now;    /* and to hand things in to: what went before the session was may be lost */
+        replica_submissions_hasten(r);
     }
     replica_follow_timer(r);
     replica_join_timer(r);
@@ -185,10 +187,10 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
     return a->head.index > b->head.index || (a->head.index == b->head.index && a->head.time > b->head.time);
 }
 
-static void notify(struct replica *r)
+void replica_notify_links(struct replica *r)
 {
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
-    if (!r->self.relay)
+    if (!r->self.relay || !r->has_signed)
         return;
     for (uint32_t i = 0; i < r->links.count; i++)
         replica_send_frame(r, &r->links.ids[i], &frame);
@@ -208,7 +210,7 @@ void replica_adopt_head(struct replica *r, const struct signed_head *head)
         r->head_kept = head->head.time;
         r->ops->keep_head(r->ops->context, r->signed_bytes);
     }
-    notify(r);
+    replica_notify_links(r);
     replica_submissions_look(r);
     r->dirty = true;
 }

@@ -215,17 +215,17 @@ static enum fold_verdict check_scope(struct sequencer *s, const struct statement
 
 /* ---- Names and addresses: one holder each. ---- */
 
-/* Whoever was taken away holds nothing any more. */
-static bool holds(const struct fold_device *d)
+/* Revoked devices and invites that nobody can use any more hold nothing. */
+static bool holds(const struct sequencer *s, const struct fold_device *d, uint64_t time)
 {
-    return d->state == DEVICE_INVITED || d->state == DEVICE_JOINED;
+    return d->state == DEVICE_JOINED || fold_invite_is_open(s->fold, d, time);
 }
 
-static enum fold_verdict check_claims(struct sequencer *s, const struct opening_invite *invite)
+static enum fold_verdict check_claims(struct sequencer *s, const struct opening_invite *invite, uint64_t time)
 {
     for (uint32_t i = 0; i < s->claim_count; i++) {
         const struct sequencer_claim *claim = &s->claims[i];
-        if (!claim->name[0] || !holds(fold_device_at(s->fold, i)))
+        if (!claim->name[0] || !holds(s, fold_device_at(s->fold, i), time))
             continue;
         if (strcmp(claim->name, invite->name) == 0)
             return VERDICT_NAME_TAKEN;
@@ -235,7 +235,7 @@ static enum fold_verdict check_claims(struct sequencer *s, const struct opening_
     return VERDICT_STANDS;
 }
 
-static enum fold_verdict check_unique(struct sequencer *s, const struct statement *st,
+static enum fold_verdict check_unique(struct sequencer *s, const struct statement *st, uint64_t time,
                                       const struct sequencer_submission *from)
 {
     if (st->kind != STATEMENT_INVITE)
@@ -246,7 +246,7 @@ static enum fold_verdict check_unique(struct sequencer *s, const struct statemen
     if ((!given && !archive_opening(&s->archive, st->invite.commitment, &bytes)) ||
         opening_decode(&o, bytes.bytes, bytes.len))
         return VERDICT_INCOMPLETE;
-    enum fold_verdict verdict = check_claims(s, &o.invite);
+    enum fold_verdict verdict = check_claims(s, &o.invite, time);
     opening_clear(&o);
     return verdict;
 }
@@ -261,6 +261,6 @@ enum fold_verdict sequencer_judge(struct sequencer *s, const struct statement *s
     if (verdict == VERDICT_STANDS && st->kind != STATEMENT_ROOT)
         verdict = check_scope(s, st, from);
     if (verdict == VERDICT_STANDS)
-        verdict = check_unique(s, st, from);
+        verdict = check_unique(s, st, time, from);
     return verdict;
 }

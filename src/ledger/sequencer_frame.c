@@ -243,7 +243,9 @@ static int serve(struct sequencer *s, const struct frame *f, uint64_t wall, uint
     uint64_t to = f->get.to == UINT64_MAX && count ? count - 1 : f->get.to;
     const struct sequencer_blob *blob = to < count && f->get.from <= to ? blob_for(s, &f->get, to) : NULL;
     struct frame part = {.kind = FRAME_PART};
-    if (serve_part(&f->get, to, blob ? blob->bytes : (const uint8_t *)"", blob ? blob->len : 0, &part.part))
+    bool served = blob ? serve_part(&f->get, to, blob->bytes, blob->len, &part.part)
+                       : serve_part(&f->get, f->get.to, (const uint8_t *)"", 0, &part.part);
+    if (served)
         sequencer_send(s, &part);
     return 0;
 }

@@ -49,7 +49,7 @@ struct mesh_ops {
     /* and what an introduction or a hello taught: an invite opening and a signed head (either may be empty). */
     void (*learn)(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head);
     /* An answer to mesh_ping; rtt in ns; 0: none came. */
-    void (*pong)(void *context, uint32_t number, uint64_t rtt);
+    void (*pong)(void *context, const struct device_id *id, uint32_t number, uint64_t rtt);
     /* A session of the mesh's own concern began or ended (relays, and at a relay its members). */
     void (*link)(void *context, const struct device_id *device, bool up);
     void (*entropy)(void *context, uint8_t *out, size_t len);
@@ -59,7 +59,8 @@ struct mesh_ops {
 must_check int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops);
 void mesh_free(struct mesh *m);
 
-/* Who we are. Before that nothing is done. Joining: sessions with relays, and no introductions. */
+/* Who we are; before that nothing is done. Joining (the id may be zero): sessions with relays, and no introductions.
+ * Neither an id nor joining: we are nobody any more. */
 void mesh_self(struct mesh *m, const struct device_id *id, bool relay, bool joining, uint64_t now);
 /* The latest signed head, for hellos and introductions. */
 void mesh_head(struct mesh *m, const uint8_t head[FRAME_SIGNED_HEAD_SIZE]);
@@ -104,5 +105,7 @@ struct mesh_counters {
     uint64_t versions;           /* hellos without a version in common */
 };
 void mesh_read_counters(const struct mesh *m, struct mesh_counters *out);
+/* The name of each, in their order; NULL beyond the last. */
+const char *mesh_counter_name(uint32_t i);
 
 #endif

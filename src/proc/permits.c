@@ -63,7 +63,7 @@ static const struct ipc_permit parent_from_engine[] = {
 };
 static const struct ipc_permit parent_from_state[] = {
     {IPC_CONFIGURE, AT_START | RUNNING, EXACTLY(ipc_configure), 0},
-    {IPC_STATE_READY, AT_START, NOTHING, 0},
+    {IPC_STATE_READY, AT_START | JOINING, NOTHING, 0},
     {IPC_STOP, RUNNING, NOTHING, 0},
     {IPC_JOIN_RESULT, JOINING, EXACTLY(ipc_join_result), 0},
 };

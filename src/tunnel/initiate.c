@@ -135,6 +135,8 @@ void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now,
     struct peer *p = tunnel_peer(t, peer);
     bool fresh =
         p && p->session_current && !p->session_current->expired && now.monotonic < p->session_current->born + FRESH;
+    if (p && !t->up)
+        p->resume = true;
     if (!p || fresh || (p->handshake && p->retransmit_at != 0))
         return;
     initiate(p, false, now, actions);

@@ -96,7 +96,7 @@ struct peer {
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
-    bool resume;        /* it had a session when the interface went down */
+    bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
     bool silent;        /* listened to and never answered */
     void (*attachment_release)(struct reclaim_item *attachment);
 };

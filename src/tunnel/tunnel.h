@@ -177,6 +177,8 @@ void tunnel_peer_set_preshared_key(struct tunnel *t, peer_id peer, const uint8_t
 /* What is staged for the peer is tried again. ERROR_MEMORY: it keeps the endpoint that it has. */
 must_check int tunnel_peer_set_endpoint(struct tunnel *t, peer_id peer, const struct endpoint *endpoint,
                                         struct tunnel_actions *actions);
+/* Nobody knows where the peer is any more, until it speaks or is given an endpoint. */
+void tunnel_peer_forget_endpoint(struct tunnel *t, peer_id peer);
 /* Seconds, 0 off. Turning it on while up sends a keepalive now. */
 void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds, struct tunnel_time now,
                                struct tunnel_actions *actions);
@@ -185,7 +187,8 @@ void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t tim
 
 /* Its initiations are authenticated, told (TUNNEL_ACTION_INTRUDER) and never answered. */
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent);
-/* Begins a handshake, unless one is under way or the session is under a minute old. */
+/* Begins a handshake, unless one is under way or the session is under a minute old; when the interface comes up, while
+ * it is down. */
 void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
 
 /* What the caller keeps beside a peer, for all threads: retired when the peer is removed or another takes its place. */

@@ -64,7 +64,7 @@ struct field {
 /* Keys ascend, as deterministic CBOR wants them written. */
 static const struct field hello_fields[] = {
     NUMBER(1, hello.version_min), NUMBER(2, hello.version_max), NUMBER(3, hello.aeads),
-    NUMBER(4, hello.features),    OPTIONAL_HEAD(5, hello.head),
+    NUMBER(4, hello.features),    OPTIONAL_HEAD(5, hello.head), NUMBER(6, hello.run),
 };
 static const struct field introduce_fields[] = {
     NUMBER(1, introduce.number),

@@ -45,6 +45,7 @@ struct frame_hello {
     uint64_t version_min, version_max;
     uint64_t aeads, features; /* bits */
     struct frame_view head;   /* signed head, or len 0 */
+    uint64_t run;             /* random, one for each start: what an earlier one permitted is forgotten */
 };
 #define FRAME_VERSION 1
 

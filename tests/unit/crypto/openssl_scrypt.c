@@ -10,7 +10,7 @@ static void known_answer(void **state)
 
 static void a_cost_out_of_range_is_refused(void **state)
 {
-    uint8_t key[AEAD_KEY_SIZE];
+    uint8_t key[AEAD_KEY_SIZE] = {0};
     assert_int_equal(crypto_scrypt(*state, key, "x", 1, key, 0, SCRYPT_LOG2_N_MIN - 1), ERROR_INVALID);
     assert_int_equal(crypto_scrypt(*state, key, "x", 1, key, 0, SCRYPT_LOG2_N_MAX + 1), ERROR_INVALID);
     assert_int_equal(crypto_scrypt(*state, key, "", 0, key, 0, SCRYPT_LOG2_N_MIN), 0);

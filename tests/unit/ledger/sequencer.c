@@ -308,6 +308,11 @@ static void a_name_and_an_address_have_one_holder(void **state)
     assert_int_equal(offer(b, &revoke, false).verdict, VERDICT_STANDS);
     invite_make(&m, &b->founding, &(struct invite_of){.name = "b", .seed = INVITES + 1, .ipv4 = 3});
     assert_int_equal(offer(b, &m, false).verdict, VERDICT_STANDS);
+    invite_make(&m, &b->founding,
+                &(struct invite_of){.name = "b", .seed = INVITES + 2, .join_before = FOUNDING_TIME + 9000});
+    assert_int_equal(offer(b, &m, false).verdict, VERDICT_NAME_TAKEN);
+    b->wall = FOUNDING_TIME + 3601; /* nobody can use the other one any more */
+    assert_int_equal(offer(b, &m, false).verdict, VERDICT_STANDS);
 }
 
 static void a_scoped_key_admits_what_its_scope_lists(void **state)
@@ -392,16 +397,23 @@ static struct pull *pull_all(struct bench *b, enum sync_what what, uint64_t from
     return p;
 }
 
+static struct frame_view whole(const struct pull *p)
+{
+    struct frame_view v;
+    v.bytes = pull_complete(p, &v.len);
+    assert_non_null(v.bytes);
+    return v;
+}
+
 static void everything_is_served(void **state)
 {
     struct bench *b = *state;
     struct blob_reader r;
     struct frame_view view;
     uint64_t time;
-    size_t len;
     struct pull *p = pull_all(b, SYNC_LEDGER, 1, UINT64_MAX);
     assert_int_equal(pull_to(p), FOUNDING_ENTRIES - 1);
-    assert_int_equal(blob_read_entries(&r, pull_complete(p, &len), len), 0);
+    assert_int_equal(blob_read_entries(&r, whole(p).bytes, whole(p).len), 0);
     for (int i = 1; i < FOUNDING_ENTRIES; i++) {
         assert_true(blob_next_entry(&r, &time, &view));
         assert_int_equal(view.len, b->founding.entries[i].len);
@@ -410,14 +422,12 @@ static void everything_is_served(void **state)
     assert_false(blob_next_entry(&r, &time, &view));
     pull_free(p);
     p = pull_all(b, SYNC_OPENINGS, 1, UINT64_MAX);
-    assert_non_null(pull_complete(p, &len));
-    assert_int_equal(blob_read_openings(&r, pull_complete(p, &len), len), 0);
+    assert_int_equal(blob_read_openings(&r, whole(p).bytes, whole(p).len), 0);
     assert_int_equal(r.left, FOUNDING_OPENINGS - 1);
     pull_free(p);
     p = pull_all(b, SYNC_FOLD, 0, 3);
     struct fold *fold;
-    assert_non_null(pull_complete(p, &len));
-    assert_int_equal(fold_load(&fold, b->crypto, pull_complete(p, &len), len), 0);
+    assert_int_equal(fold_load(&fold, b->crypto, whole(p).bytes, whole(p).len), 0);
     assert_int_equal(fold_head(fold)->index, 3);
     fold_free(fold);
     pull_free(p);
@@ -430,7 +440,7 @@ static void what_is_not_there_has_no_bytes(void **state)
         {.what = SYNC_LEDGER, .from = FOUNDING_ENTRIES, .to = UINT64_MAX},
         {.what = SYNC_LEDGER, .from = 0, .to = FOUNDING_ENTRIES},
         {.what = SYNC_LEDGER, .from = UINT64_MAX, .to = UINT64_MAX},
-        {.what = SYNC_OFFER, .from = 0, .to = 0},
+        {.what = SYNC_OFFER, .from = 0, .to = 0, .hash = {1}},
         {.what = SYNC_FOLD, .from = 0, .to = UINT64_MAX - 1},
     };
     for (size_t i = 0; i < sizeof(gets) / sizeof(gets[0]); i++) {

@@ -47,8 +47,8 @@ static struct frame a_part(uint64_t offset, size_t len, uint64_t total)
 static size_t samples(struct frame out[SAMPLES_MAX])
 {
     size_t n = 0;
-    out[n++] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}}};
-    out[n++] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 70000, 1, UINT64_MAX, a_head()}};
+    out[n++] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}, 9}};
+    out[n++] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 70000, 1, UINT64_MAX, a_head(), UINT64_MAX}};
     out[n++] = an_introduction(INTRODUCE_ASK);
     out[n] = an_introduction(INTRODUCE_ASK);
     out[n].introduce.has_device = false;
@@ -148,13 +148,13 @@ static void the_bytes_are_these(void **state)
 {
     (void)state;
     static const uint8_t probe[] = {4, 0xa2, 1, 0x18, 0x20, 2, 0x19, 1, 0};
-    static const uint8_t hello[] = {1, 0xa4, 1, 1, 2, 1, 3, 3, 4, 0};
+    static const uint8_t hello[] = {1, 0xa5, 1, 1, 2, 1, 3, 3, 4, 0, 6, 9};
     static const uint8_t refusal[] = {2, 0xa2, 1, 5, 2, 3};
     uint8_t out[FRAME_MAX];
     struct frame f = {.kind = FRAME_PROBE, .probe = {32, 256}};
     assert_int_equal(frame_encode(&f, out, sizeof(out)), sizeof(probe));
     assert_memory_equal(out, probe, sizeof(probe));
-    f = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}}};
+    f = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}, 9}};
     assert_int_equal(frame_encode(&f, out, sizeof(out)), sizeof(hello));
     assert_memory_equal(out, hello, sizeof(hello));
     f = (struct frame){.kind = FRAME_INTRODUCE, .introduce = {.number = 5, .stage = INTRODUCE_ANSWER}};
@@ -250,10 +250,10 @@ static const struct bad bad_frames[] = {
     BAD("a longer form than needed", "\x04\xa2\x01\x18\x01\x02\x01"),
     BAD("an indefinite map", "\x04\xbf\x01\x01\x02\x01\xff"),
     BAD("two items", "\x04\xa2\x01\x01\x02\x01\xa0"),
-    BAD("version 0", "\x01\xa4\x01\x00\x02\x01\x03\x00\x04\x00"),
-    BAD("versions the wrong way round", "\x01\xa4\x01\x02\x02\x01\x03\x00\x04\x00"),
-    BAD("a short head", "\x01\xa5\x01\x01\x02\x01\x03\x00\x04\x00\x05\x41\x00"),
-    BAD("an empty head", "\x01\xa5\x01\x01\x02\x01\x03\x00\x04\x00\x05\x40"),
+    BAD("version 0", "\x01\xa5\x01\x00\x02\x01\x03\x00\x04\x00\x06\x00"),
+    BAD("versions the wrong way round", "\x01\xa5\x01\x02\x02\x01\x03\x00\x04\x00\x06\x00"),
+    BAD("a short head", "\x01\xa6\x01\x01\x02\x01\x03\x00\x04\x00\x05\x41\x00\x06\x00"),
+    BAD("an empty head", "\x01\xa6\x01\x01\x02\x01\x03\x00\x04\x00\x05\x40\x06\x00"),
     BAD("an unknown stage", "\x02\xa2\x01\x01\x02\x04"),
     BAD("ask for nobody", "\x02\xa2\x01\x01\x02\x00"),
     BAD("ask by an address of five bytes", "\x02\xa3\x01\x01\x02\x00\x04\x45\x01\x02\x03\x04\x05"),

@@ -1,0 +1,25 @@
+/* The daemon's control socket: JSON lines, one question and one answer at a time. */
+#ifndef CLI_CONTROL_H
+#define CLI_CONTROL_H
+
+#include <jansson.h>
+
+#include "command.h"
+
+struct control;
+
+/* ERROR_NOT_FOUND: no daemon runs for this STATE; ERROR_PERMISSION; ERROR_IO. Says nothing. */
+must_check int control_open(struct control **out, struct cli *cli);
+void control_close(struct control *c);
+
+/* Asks {"v":1,"cmd":cmd,...more} and waits up to `timeout_ms` for the line that answers. `more` (may be NULL) is
+ * consumed. The caller releases the answer; ERROR_AGAIN: none came; ERROR_MALFORMED, ERROR_GONE. */
+must_check int control_ask(struct control *c, const char *cmd, json_t *more, int timeout_ms, json_t **answer);
+
+/* Opens, asks and closes; a failure has been said, also one that the answer holds. NULL then. */
+json_t *control_answer(struct cli *cli, const char *cmd, json_t *more, int timeout_ms);
+/* The same, but an answer that is a no is returned too, and control_refused says it and returns true. */
+json_t *control_answer_any(struct cli *cli, const char *cmd, json_t *more, int timeout_ms);
+bool control_refused(struct cli *cli, const json_t *answer);
+
+#endif

@@ -1,0 +1,13 @@
+/* Time and randomness. */
+#ifndef CLI_GROUND_H
+#define CLI_GROUND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Fills `out`; `context` is not looked at. */
+void random_draw(void *context, void *out, size_t len);
+/* s since 1970; warns when the clock was never set. */
+uint64_t clock_now(void);
+
+#endif

@@ -1,0 +1,117 @@
+#include "outbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control.h"
+#include "ledger/kept.h"
+#include "say.h"
+#include "wire/cbor.h"
+
+#define WAIT_MS 10000
+#define ASK_EVERY_MS 100
+
+static int write_submission(const struct state *s, const char *name, const uint8_t *statement, size_t len,
+                            const struct outbox_opening *openings, uint32_t opening_count)
+{
+    size_t capacity = len + 32;
+    for (uint32_t i = 0; i < opening_count; i++)
+        capacity += openings[i].len + 16;
+    uint8_t *bytes = malloc(capacity);
+    if (!bytes)
+        return ERROR_MEMORY;
+    struct cursor c = cursor_writing(bytes, capacity);
+    cbor_put_array(&c, 2);
+    cbor_put_bytes(&c, statement, len);
+    cbor_put_array(&c, opening_count);
+    for (uint32_t i = 0; i < opening_count; i++)
+        cbor_put_bytes(&c, openings[i].bytes, openings[i].len);
+    struct files files = state_files(s, STATE_OUTBOX);
+    int error = cursor_error(&c);
+    if (!error)
+        error = files_write(&files, name, bytes, (size_t)(c.at - bytes));
+    free(bytes);
+    return error;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void pause_ms(unsigned ms)
+{
+    struct timespec t = {0, (long)ms * 1000000};
+    nanosleep(&t, NULL);
+}
+
+/* {"outcome":"stands"|"refused"|"pending", "sentence":...} */
+static enum outbox_outcome read_outcome(struct cli *cli, const char *what, const json_t *answer)
+{
+    const char *outcome = json_string_value(json_object_get(answer, "outcome"));
+    if (outcome && strcmp(outcome, "stands") == 0)
+        return OUTBOX_STANDS;
+    if (!outcome || strcmp(outcome, "refused") != 0)
+        return OUTBOX_PENDING;
+    const char *sentence = json_string_value(json_object_get(answer, "sentence"));
+    say_no(cli, "Nothing changed in the network.", "%s was refused: %s", what,
+           sentence ? sentence : "no reason given.");
+    return OUTBOX_REFUSED;
+}
+
+/* False: the daemon is gone. */
+static bool ask_outcome(struct cli *cli, struct control *c, const char *what, const char *name,
+                        enum outbox_outcome *outcome)
+{
+    json_t *answer;
+    if (control_ask(c, "outcome", json_pack("{s:s}", "statement", name), WAIT_MS, &answer))
+        return false;
+    *outcome = read_outcome(cli, what, answer);
+    json_decref(answer);
+    return true;
+}
+
+/* Without a daemon it stays in the outbox, which the next daemon empties. */
+static enum outbox_outcome wait_outcome(struct cli *cli, const char *what, const char *name)
+{
+    struct control *c;
+    json_t *answer;
+    enum outbox_outcome outcome = OUTBOX_PENDING;
+    if (control_open(&c, cli))
+        return OUTBOX_PENDING;
+    int64_t deadline = now_ms() + WAIT_MS;
+    bool there = control_ask(c, "knock", NULL, WAIT_MS, &answer) == 0;
+    if (there)
+        json_decref(answer);
+    while (there && outcome == OUTBOX_PENDING && now_ms() < deadline) {
+        there = ask_outcome(cli, c, what, name, &outcome);
+        if (outcome == OUTBOX_PENDING)
+            pause_ms(ASK_EVERY_MS);
+    }
+    control_close(c);
+    return outcome;
+}
+
+enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const char *what, const uint8_t *statement,
+                                  size_t len, const struct outbox_opening *openings, uint32_t opening_count)
+{
+    uint8_t hash[SHA256_SIZE];
+    char name[KEPT_NAME_SIZE];
+    int error = crypto_sha256(cli->crypto, hash, statement, len);
+    if (!error) {
+        kept_name(name, hash);
+        error = write_submission(s, name, statement, len, openings, opening_count);
+    }
+    if (error) {
+        say_failed(cli, error, "%s cannot be written to %s/outbox", what, s->path);
+        return OUTBOX_FAILED;
+    }
+    enum outbox_outcome outcome = wait_outcome(cli, what, name);
+    if (outcome == OUTBOX_PENDING)
+        say_progress(cli, "%s is signed and waits in %s/outbox: it goes out as soon as the daemon reaches a relay.",
+                     what, s->path);
+    return outcome;
+}

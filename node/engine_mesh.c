@@ -1,0 +1,205 @@
+/* Between the mesh, which knows devices, and the engine library, which knows peers. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "engine_node.h"
+
+static peer_id peer_of(struct engine_node *n, const struct device_id *id)
+{
+    const struct engine_device *d = engine_devices_find(&n->devices, id);
+    return d ? d->peer : 0;
+}
+
+/* ---- What the mesh wants ---- */
+
+static void on_send(void *context, const struct device_id *to, const uint8_t *frame, size_t len)
+{
+    struct engine_node *n = context;
+    engine_send_frame(n->engine, peer_of(n, to), frame, len);
+}
+
+static void on_direct(void *context, const struct device_id *to, const struct underlay *where)
+{
+    struct engine_node *n = context;
+    struct endpoint endpoint = {.port = where->port, .family = where->family};
+    memcpy(endpoint.address, where->address, sizeof(endpoint.address));
+    int error = engine_set_direct(n->engine, peer_of(n, to), &endpoint);
+    if (error == ERROR_MEMORY)
+        engine_node_end(n, error);
+}
+
+static void on_relayed(void *context, const struct device_id *to, const struct device_id *relay)
+{
+    struct engine_node *n = context;
+    int error = engine_set_relayed(n->engine, peer_of(n, to), peer_of(n, relay));
+    if (error == ERROR_MEMORY)
+        engine_node_end(n, error);
+}
+
+static void on_forget(void *context, const struct device_id *to, const struct device_id *relay)
+{
+    struct engine_node *n = context;
+    engine_forget_relayed(n->engine, peer_of(n, to), peer_of(n, relay));
+}
+
+static void on_connect(void *context, const struct device_id *to, uint16_t keepalive)
+{
+    struct engine_node *n = context;
+    struct tunnel_actions actions;
+    peer_id peer = peer_of(n, to);
+    actions.count = 0;
+    tunnel_peer_set_keepalive(engine_tunnel(n->engine), peer, keepalive, engine_now(), &actions);
+    engine_carry_out(n->engine, &actions);
+    if (keepalive > 0)
+        engine_connect(n->engine, peer);
+}
+
+/* Without memory for it the two do not meet, and ask again. */
+static void on_permit(void *context, const struct device_id *a, const struct device_id *b, bool yes)
+{
+    struct engine_node *n = context;
+    (void)!engine_permit(n->engine, peer_of(n, a), peer_of(n, b), yes);
+}
+
+static void on_meet(void *context, uint32_t question, const struct device_id *asker, const struct frame_introduce *what)
+{
+    struct engine_node *n = context;
+    uint8_t bytes[FRAME_MAX];
+    struct frame ask = {.kind = FRAME_INTRODUCE, .introduce = *what};
+    struct ipc_meet meet = {.question = question};
+    memcpy(meet.asker, asker->bytes, sizeof(meet.asker));
+    int len = frame_encode(&ask, bytes, sizeof(bytes));
+    if (len > 0)
+        tell_state(n, IPC_MEET, &meet, sizeof(meet), bytes, (size_t)len);
+}
+
+static void on_deliver(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len)
+{
+    struct ipc_frame message = {.invite = invite};
+    memcpy(message.device, from->bytes, sizeof(message.device));
+    tell_state(context, IPC_FRAME, &message, sizeof(message), frame, len);
+}
+
+static void on_learn(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head)
+{
+    uint8_t both[2 * FRAME_MAX];
+    struct ipc_learn message = {.opening_len = (uint32_t)opening.len, .head_len = (uint32_t)head.len};
+    if (opening.len + head.len > sizeof(both))
+        return;
+    memcpy(message.from, from->bytes, sizeof(message.from));
+    if (opening.len > 0)
+        memcpy(both, opening.bytes, opening.len);
+    if (head.len > 0)
+        memcpy(both + opening.len, head.bytes, head.len);
+    tell_state(context, IPC_LEARN, &message, sizeof(message), both, opening.len + head.len);
+}
+
+static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
+{
+    struct engine_node *n = context;
+    struct endpoint endpoint;
+    peer_id relay;
+    struct ipc_pong pong = {.number = number, .rtt = rtt};
+    pong.path = (uint32_t)engine_path(n->engine, peer_of(n, id), &endpoint, &relay);
+    const struct engine_device *by =
+        pong.path == IPC_PATH_RELAYED ? engine_devices_find_peer(&n->devices, relay) : NULL;
+    if (by)
+        memcpy(pong.relay, by->id.bytes, sizeof(pong.relay));
+    tell_state(n, IPC_PONG, &pong, sizeof(pong), NULL, 0);
+}
+
+static void on_mesh_link(void *context, const struct device_id *device, bool up)
+{
+    struct ipc_link message = {.up = up};
+    memcpy(message.id, device->bytes, sizeof(message.id));
+    tell_state(context, IPC_LINK, &message, sizeof(message), NULL, 0);
+}
+
+static void on_entropy(void *context, uint8_t *out, size_t len)
+{
+    (void)context;
+    if (getrandom(out, len, 0) != (ssize_t)len)
+        abort(); /* without randomness nothing may go on */
+}
+
+int mesh_glue_new(struct engine_node *n)
+{
+    const struct mesh_ops ops = {.send = on_send,
+                                 .direct = on_direct,
+                                 .relayed = on_relayed,
+                                 .forget = on_forget,
+                                 .connect = on_connect,
+                                 .permit = on_permit,
+                                 .meet = on_meet,
+                                 .deliver = on_deliver,
+                                 .learn = on_learn,
+                                 .pong = on_pong,
+                                 .link = on_mesh_link,
+                                 .entropy = on_entropy,
+                                 .context = n};
+    return mesh_new(&n->mesh, n->crypto, &ops);
+}
+
+/* ---- What the engine reports ---- */
+
+static void on_step(void *context, const struct static_step *step)
+{
+    tell_step(context, step);
+}
+
+static void on_frame(void *context, peer_id from, const uint8_t *bytes, size_t len)
+{
+    struct engine_node *n = context;
+    const struct engine_device *d = engine_devices_find_peer(&n->devices, from);
+    if (d)
+        mesh_frame(n->mesh, &d->id, bytes, len, engine_node_now());
+}
+
+static void on_wanted(void *context, peer_id peer, const uint8_t *address, size_t len)
+{
+    struct engine_node *n = context;
+    const struct engine_device *d = peer != 0 ? engine_devices_find_peer(&n->devices, peer) : NULL;
+    if (d)
+        mesh_wanted(n->mesh, &d->id, engine_node_now());
+    else if (peer == 0)
+        mesh_wanted_address(n->mesh, address, len, engine_node_now());
+}
+
+static void tell_id(struct engine_node *n, uint16_t kind, const struct engine_device *d)
+{
+    struct ipc_id message;
+    memcpy(message.id, d->id.bytes, sizeof(message.id));
+    tell_state(n, kind, &message, sizeof(message), NULL, 0);
+}
+
+static void on_link(void *context, peer_id peer, bool up)
+{
+    struct engine_node *n = context;
+    struct engine_device *d = engine_devices_find_peer(&n->devices, peer);
+    if (!d)
+        return;
+    if (up && !d->seen && (d->flags & MESH_MEMBER)) {
+        d->seen = true;
+        tell_id(n, IPC_SEEN, d);
+    }
+    mesh_link(n->mesh, &d->id, up, engine_node_now());
+}
+
+static void on_intruder(void *context, peer_id peer)
+{
+    struct engine_node *n = context;
+    const struct engine_device *d = engine_devices_find_peer(&n->devices, peer);
+    if (d)
+        tell_id(n, IPC_INTRUDER, d);
+}
+
+void mesh_glue_options(struct engine_node *n, struct engine_options *options)
+{
+    options->begin_step = on_step;
+    options->frame = on_frame;
+    options->wanted = on_wanted;
+    options->link = on_link;
+    options->intruder = on_intruder;
+    options->context = n;
+}

@@ -1,0 +1,69 @@
+/* The engine process: the data path and the mesh, between the state, the keys and (on a hub) the controller. Holds no
+ * long-term key and reads no file. */
+#ifndef NODE_ENGINE_NODE_H
+#define NODE_ENGINE_NODE_H
+
+#include "engine/engine.h"
+#include "engine_devices.h"
+#include "mesh/mesh.h"
+#include "proc/ipc.h"
+#include "proc/messages.h"
+
+struct engine_node;
+
+/* One of the processes that we speak with. */
+struct engine_link {
+    struct engine_node *node;
+    struct ipc *ipc; /* NULL: there is none */
+    /* 0, or an error that ends the process. */
+    int (*take)(struct engine_node *n, const struct ipc_message *message);
+    bool wants_write;
+};
+
+struct engine_node {
+    struct engine *engine;
+    struct mesh *mesh;
+    struct crypto *crypto;
+    struct engine_link parent, keys, state, controller;
+    struct engine_devices devices;
+    struct ipc_self self;
+    struct ipc_public keys_public;
+    bool has_self, has_public;
+    uint32_t slot; /* enum static_key_slot: the key that we initiate under */
+    int timer_fd;  /* for the mesh */
+    int error;     /* why to end; 0: not yet */
+};
+
+uint64_t engine_node_now(void);
+/* Remembers the first error that ends the process. */
+void engine_node_end(struct engine_node *n, int error);
+
+/* ---- engine_tell.c: what is said to the others ---- */
+
+void tell_state(struct engine_node *n, uint16_t kind, const void *message, size_t len, const void *tail,
+                size_t tail_len);
+void tell_step(struct engine_node *n, const struct static_step *step);
+/* The whole status, in as many messages as it takes. */
+void tell_status(struct engine_node *n, uint32_t number);
+
+/* ---- engine_hear.c: what they say ---- */
+
+int hear_state(struct engine_node *n, const struct ipc_message *message);
+int hear_keys(struct engine_node *n, const struct ipc_message *message);
+int hear_controller(struct engine_node *n, const struct ipc_message *message);
+int hear_parent(struct engine_node *n, const struct ipc_message *message);
+
+/* ---- engine_peer.c: devices as peers of the tunnel ---- */
+
+/* `grants` are out_count and then in_count of them. */
+void peer_device(struct engine_node *n, const struct ipc_device *d, const struct ipc_grant *grants);
+void peer_gone(struct engine_node *n, const struct device_id *id);
+/* Applies which of our keys we initiate under, and answer on. */
+void peer_apply_keys(struct engine_node *n);
+
+/* ---- engine_mesh.c: between mesh and engine library ---- */
+
+must_check int mesh_glue_new(struct engine_node *n);
+void mesh_glue_options(struct engine_node *n, struct engine_options *options);
+
+#endif

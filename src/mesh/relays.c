@@ -1,0 +1,210 @@
+/* Sessions with relays: the best two that answer, and those that a path goes through. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mesh/internal.h"
+
+static void probe(struct mesh *m, struct relay *r, uint64_t now)
+{
+    r->awaiting = true;
+    r->probe_number = random_number(m);
+    r->probe_time = now;
+    struct frame f = {.kind = FRAME_PROBE, .probe = {.number = r->probe_number, .time = now}};
+    mesh_send_frame(m, &r->device->id, &f);
+}
+
+/* ---- Transitions ---- */
+
+static void become_idle(struct mesh *m, struct relay *r)
+{
+    r->state = RELAY_IDLE;
+    alarm_clear(m, &r->alarm);
+    m->ops.connect(m->ops.context, &r->device->id, 0);
+}
+
+/* The first probe comes soon, so that a session which is only remembered is found out. A relay that we join through
+ * answers no probes yet. */
+static void become_up(struct mesh *m, struct relay *r, uint64_t now)
+{
+    r->state = RELAY_UP;
+    r->backoff = 0;
+    r->lost = 0;
+    r->awaiting = false;
+    if (m->joining)
+        alarm_clear(m, &r->alarm);
+    else
+        alarm_set(m, &r->alarm, now + RELAY_PROBE_TIME);
+}
+
+static void become_connecting(struct mesh *m, struct relay *r, uint64_t now)
+{
+    r->state = RELAY_CONNECTING;
+    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE);
+    if (r->device->linked)
+        become_up(m, r, now);
+    else
+        alarm_set(m, &r->alarm, now + RELAY_CONNECT_TIME);
+}
+
+static void become_failed(struct mesh *m, struct relay *r, uint64_t now)
+{
+    r->state = RELAY_FAILED;
+    r->backoff = RELAY_RETRY_FIRST;
+    r->awaiting = false;
+    alarm_set(m, &r->alarm, now + r->backoff * SECOND);
+    path_forget_all(m, r);
+}
+
+/* A fresh session may be a dead one: besides asking for another, it is probed. */
+static void retry(struct mesh *m, struct relay *r, uint64_t now)
+{
+    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE);
+    if (!m->joining)
+        probe(m, r, now);
+    r->backoff = r->backoff * 2 < RELAY_RETRY_MOST ? r->backoff * 2 : RELAY_RETRY_MOST;
+    alarm_set(m, &r->alarm, now + r->backoff * SECOND);
+}
+
+/* ---- Choosing ---- */
+
+/* Whether it is not needed, when enough before it are chosen, or even up. */
+static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
+{
+    if (r->device->unusable)
+        return r->state != RELAY_IDLE && r->paths == 0;
+    if (r->state == RELAY_CONNECTING)
+        return enough_chosen && r->paths == 0;
+    if (r->state == RELAY_UP)
+        return enough_up && r->paths == 0;
+    return r->state == RELAY_FAILED && enough_up;
+}
+
+/* What is chosen: the first two by score that are up or being connected to. One that failed is tried on while fewer
+ * than two before it are up; one that took its place is let go only when two before it are up. */
+void relays_choose(struct mesh *m, uint64_t now)
+{
+    uint32_t chosen = 0, up = 0;
+    const uint32_t wanted = m->is_relay ? 0 : RELAYS_WANTED;
+    for (uint32_t i = 0; i < m->relay_count && m->has_self; i++) {
+        struct relay *r = m->relays[i];
+        if (r->state == RELAY_IDLE && !r->device->unusable && chosen < wanted)
+            become_connecting(m, r, now);
+        else if (may_go(r, chosen >= wanted, up >= wanted))
+            become_idle(m, r);
+        up += r->state == RELAY_UP;
+        chosen += r->state == RELAY_UP || r->state == RELAY_CONNECTING;
+    }
+}
+
+void relay_use(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (r->state == RELAY_IDLE)
+        become_connecting(m, r, now);
+}
+
+/* A handshake that a connecting or failed relay answered; in an idle one's session something else is going on. */
+void relay_linked(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (r->state != RELAY_CONNECTING && r->state != RELAY_FAILED)
+        return;
+    become_up(m, r, now);
+    relays_choose(m, now);
+}
+
+void relay_failed(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (r->state == RELAY_CONNECTING || r->state == RELAY_UP)
+        become_failed(m, r, now);
+    else if (r->paths > 0)
+        path_forget_all(m, r);
+    relays_choose(m, now);
+}
+
+static void probing_alarm(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (r->awaiting && ++r->lost >= RELAY_PROBES_LOST) {
+        link_changed(m, r->device, false, now);
+        return;
+    }
+    probe(m, r, now);
+    alarm_set(m, &r->alarm, now + RELAY_PROBE_TIME);
+}
+
+void relay_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
+{
+    struct relay *r = (struct relay *)alarm;
+    if (r->state == RELAY_CONNECTING)
+        relay_failed(m, r, now);
+    else if (r->state == RELAY_FAILED)
+        retry(m, r, now);
+    else if (r->state == RELAY_UP)
+        probing_alarm(m, r, now);
+}
+
+bool relay_answered(struct mesh *m, struct relay *r, const struct frame_probe *answer, uint64_t now)
+{
+    if (!r->awaiting || answer->number != r->probe_number || answer->time != r->probe_time)
+        return false;
+    r->awaiting = false;
+    r->lost = 0;
+    r->device->rtt = now - r->probe_time;
+    if (r->state == RELAY_UP)
+        alarm_set(m, &r->alarm, now + RELAY_PROBE_INTERVAL);
+    else
+        link_changed(m, r->device, true, now);
+    return true;
+}
+
+/* ---- The list ---- */
+
+static int by_score(const void *a, const void *b)
+{
+    const struct relay *const *x = a, *const *y = b;
+    return memcmp((*y)->score, (*x)->score, SHA256_SIZE);
+}
+
+void relays_rescore(struct mesh *m, uint64_t now)
+{
+    for (uint32_t i = 0; i < m->relay_count; i++)
+        rendezvous_score(m, &m->relays[i]->device->id, &m->self, m->relays[i]->score);
+    if (m->relay_count > 0)
+        qsort(m->relays, m->relay_count, sizeof(*m->relays), by_score);
+    relays_choose(m, now);
+}
+
+int relay_add(struct mesh *m, struct device *d, uint64_t now)
+{
+    struct relay **list = reallocarray(m->relays, m->relay_count + 1, sizeof(*list));
+    if (!list)
+        return ERROR_MEMORY;
+    m->relays = list;
+    uint32_t timers = m->relay_count + 1 + INTRODUCTIONS_MAX + TELLS_MAX + PINGS_MAX + QUESTIONS_MAX;
+    struct relay *r = calloc(1, sizeof(*r));
+    if (!r || timer_heap_reserve(&m->timers, timers) != 0) {
+        free(r);
+        return ERROR_MEMORY;
+    }
+    alarm_init(&r->alarm, ALARM_RELAY);
+    r->device = d;
+    d->relay = r;
+    m->relays[m->relay_count++] = r;
+    relays_rescore(m, now);
+    return 0;
+}
+
+void relay_remove(struct mesh *m, struct device *d, uint64_t now)
+{
+    struct relay *r = d->relay;
+    if (!r)
+        return;
+    path_forget_all(m, r);
+    alarm_clear(m, &r->alarm);
+    uint32_t at = 0;
+    while (m->relays[at] != r)
+        at++;
+    memmove(&m->relays[at], &m->relays[at + 1], (m->relay_count - at - 1) * sizeof(struct relay *));
+    m->relay_count--;
+    d->relay = NULL;
+    free(r);
+    relays_choose(m, now);
+}

@@ -1,0 +1,90 @@
+/* Introductions that a relay tells us of: acknowledged as soon as the state knows who asks, and lets it. */
+#include <string.h>
+
+#include "mesh/internal.h"
+
+static void acknowledge(struct mesh *m, const struct device_id *relay, struct device *asker, uint64_t number,
+                        uint64_t now)
+{
+    struct frame f = {.kind = FRAME_INTRODUCE,
+                      .introduce = {.number = number, .stage = INTRODUCE_ACKNOWLEDGE, .has_device = true}};
+    memcpy(f.introduce.device, asker->id.bytes, FRAME_DEVICE_ID_SIZE);
+    struct device *r = devices_find(&m->devices, relay);
+    if (!r || !r->relay)
+        return;
+    /* A path with a session stays: packets that come by another move it. */
+    bool in_use = asker->path == MESH_PATH_RELAYED && asker->linked && asker->via->state == RELAY_UP;
+    if (!asker->has_endpoint && !in_use)
+        path_set_relayed(m, asker, r->relay, now);
+    mesh_send_frame(m, relay, &f);
+}
+
+/* More strangers than a relay can mean honestly are not looked at. */
+static bool too_many(struct mesh *m, uint64_t now)
+{
+    uint64_t second = now / SECOND;
+    if (second != m->tells_second)
+        m->tells_seen = 0;
+    m->tells_second = second;
+    return ++m->tells_seen > TELLS_A_SECOND;
+}
+
+static struct tell *wait_for(struct mesh *m, const struct device_id *relay, const struct device_id *asker,
+                             uint64_t number, uint64_t now)
+{
+    struct tell *slot = NULL;
+    for (uint32_t n = 0; n < TELLS_MAX; n++) {
+        struct tell *t = &m->tells[n];
+        if (t->used && id_equal(&t->asker, asker) && id_equal(&t->relay, relay))
+            slot = t;
+        else if (!t->used && !slot)
+            slot = t;
+    }
+    if (!slot)
+        return NULL;
+    slot->used = true;
+    slot->relay = *relay;
+    slot->asker = *asker;
+    slot->number = number;
+    alarm_set(m, &slot->alarm, now + INTRODUCTION_KNOWN_TIME);
+    return slot;
+}
+
+void tell_received(struct mesh *m, struct device *from, const struct frame_introduce *f, uint64_t now)
+{
+    struct device_id asker, relay = from->id;
+    memcpy(asker.bytes, f->device, DEVICE_ID_SIZE);
+    if (!from->relay || id_equal(&asker, &m->self) || id_equal(&asker, &relay)) {
+        m->counters.strange++;
+        return;
+    }
+    struct device *known = devices_find(&m->devices, &asker);
+    if (known && is_member(known)) {
+        acknowledge(m, &relay, known, f->number, now);
+        return;
+    }
+    if (too_many(m, now) || !wait_for(m, &relay, &asker, f->number, now)) {
+        m->counters.flooding++;
+        return;
+    }
+    m->ops.learn(m->ops.context, &relay, f->opening, f->head);
+}
+
+void tell_device(struct mesh *m, struct device *d, uint64_t now)
+{
+    for (uint32_t n = 0; n < TELLS_MAX && is_member(d); n++) {
+        struct tell *t = &m->tells[n];
+        if (!t->used || !id_equal(&t->asker, &d->id))
+            continue;
+        t->used = false;
+        alarm_clear(m, &t->alarm);
+        acknowledge(m, &t->relay, d, t->number, now);
+    }
+}
+
+void tell_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
+{
+    (void)m;
+    (void)now;
+    ((struct tell *)alarm)->used = false;
+}

@@ -1,0 +1,406 @@
+#include "world.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "../random.h"
+
+static uint32_t number_of(const struct world *w, const struct device_id *id)
+{
+    for (uint32_t n = 0; n < w->count; n++)
+        if (memcmp(w->nodes[n].id.bytes, id->bytes, sizeof(id->bytes)) == 0)
+            return n;
+    return NODES_MAX;
+}
+
+static struct mail *post(struct world *w, int kind, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = 0; i < MAILS_MAX; i++)
+        if (w->mails[i].kind == MAIL_NONE) {
+            w->mails[i] = (struct mail){.due = w->now + FRAME_DELAY, .kind = kind, .from = from, .to = to};
+            return &w->mails[i];
+        }
+    fail_msg("too many frames under way");
+    return NULL;
+}
+
+static void post_frame(struct world *w, uint32_t from, uint32_t to, const uint8_t *bytes, size_t len)
+{
+    struct frame frame;
+    uint8_t changed[FRAME_MAX];
+    w->frames++;
+    if (frame_decode(&frame, bytes, len) == 0) {
+        if (frame.kind == FRAME_INTRODUCE && ++w->introduce_frames == w->drop_introduce)
+            return;
+        if (w->tamper && !w->tamper(w, from, to, &frame))
+            return;
+        int again = frame_encode(&frame, changed, sizeof(changed));
+        assert_true(again > 0);
+        bytes = changed;
+        len = (size_t)again;
+    }
+    struct mail *mail = post(w, MAIL_FRAME, from, to);
+    memcpy(mail->bytes, bytes, len);
+    mail->len = len;
+}
+
+/* ---- The engine's part ---- */
+
+static bool path_works(struct world *w, uint32_t a, uint32_t b)
+{
+    const struct node *n = &w->nodes[a];
+    if (n->path[b] == MESH_PATH_DIRECT)
+        return w->nodes[b].alive;
+    uint32_t r = n->via[b];
+    return n->path[b] == MESH_PATH_RELAYED && w->nodes[r].alive && w->session[a][r] && w->session[r][a] &&
+           w->session[r][b] && w->session[b][r] && w->nodes[r].permit[a][b];
+}
+
+/* The handshake roams the responder's end, as any authentic datagram does. */
+static void try_handshake(struct world *w, uint32_t a, uint32_t b)
+{
+    struct node *x = &w->nodes[a], *y = &w->nodes[b];
+    if (!x->alive || !y->alive || !path_works(w, a, b))
+        return;
+    w->session[a][b] = w->session[b][a] = true;
+    if (x->path[b] == MESH_PATH_RELAYED) {
+        y->path[a] = MESH_PATH_RELAYED;
+        y->via[a] = x->via[b];
+    }
+    mesh_link(x->mesh, &y->id, true, w->now);
+    mesh_link(y->mesh, &x->id, true, w->now);
+    for (uint32_t i = 0; i < 64; i++)
+        if (w->staged[i].kind == MAIL_FRAME && w->staged[i].from == a && w->staged[i].to == b) {
+            w->staged[i].kind = MAIL_NONE;
+            post_frame(w, a, b, w->staged[i].bytes, w->staged[i].len);
+        }
+}
+
+static void stage(struct world *w, uint32_t from, uint32_t to, const uint8_t *bytes, size_t len)
+{
+    for (uint32_t i = 0; i < 64; i++)
+        if (w->staged[i].kind == MAIL_NONE) {
+            w->staged[i] = (struct mail){.kind = MAIL_FRAME, .from = from, .to = to, .len = len};
+            memcpy(w->staged[i].bytes, bytes, len);
+            w->nodes[from].wants[to] = true;
+            return;
+        }
+}
+
+static void on_send(void *context, const struct device_id *to, const uint8_t *frame, size_t len)
+{
+    struct node *n = context;
+    uint32_t other = number_of(n->world, to);
+    if (n->world->session[n->number][other])
+        post_frame(n->world, n->number, other, frame, len);
+    else
+        stage(n->world, n->number, other, frame, len);
+}
+
+static void on_direct(void *context, const struct device_id *to, const struct underlay *endpoint)
+{
+    struct node *n = context;
+    (void)endpoint;
+    n->path[number_of(n->world, to)] = MESH_PATH_DIRECT;
+}
+
+static void on_relayed(void *context, const struct device_id *to, const struct device_id *relay)
+{
+    struct node *n = context;
+    n->path[number_of(n->world, to)] = MESH_PATH_RELAYED;
+    n->via[number_of(n->world, to)] = number_of(n->world, relay);
+}
+
+static void on_forget(void *context, const struct device_id *to, const struct device_id *relay)
+{
+    struct node *n = context;
+    uint32_t other = number_of(n->world, to);
+    if (n->path[other] == MESH_PATH_RELAYED && n->via[other] == number_of(n->world, relay))
+        n->path[other] = MESH_PATH_NONE;
+}
+
+static void on_connect(void *context, const struct device_id *to, uint16_t keepalive)
+{
+    struct node *n = context;
+    uint32_t other = number_of(n->world, to);
+    n->keepalive[other] = keepalive;
+    n->connects[other] += keepalive > 0;
+    n->wants[other] = n->wants[other] || keepalive > 0;
+    /* Its end of the session may be stale; the engine asks for another. */
+    if (keepalive > 0 && n->world->session[n->number][other] && !n->world->session[other][n->number])
+        n->world->session[n->number][other] = false;
+}
+
+static void on_permit(void *context, const struct device_id *a, const struct device_id *b, bool yes)
+{
+    struct node *n = context;
+    uint32_t x = number_of(n->world, a), y = number_of(n->world, b);
+    n->permit[x][y] = n->permit[y][x] = yes;
+}
+
+/* ---- The state's part ---- */
+
+static void on_meet(void *context, uint32_t question, const struct device_id *asker, const struct frame_introduce *what)
+{
+    struct node *n = context;
+    struct device_id target = {{0}};
+    n->meets++;
+    if (n->state_is_silent)
+        return;
+    if (what->has_device)
+        memcpy(target.bytes, what->device, sizeof(target.bytes));
+    struct mail *mail = post(n->world, MAIL_MET, number_of(n->world, asker), n->number);
+    mail->question = question;
+    uint32_t other = what->has_device        ? number_of(n->world, &target)
+                     : what->address.len > 0 ? what->address.bytes[what->address.len - 1]
+                                             : NODES_MAX;
+    mail->bytes[0] = (uint8_t)other;
+}
+
+static void on_deliver(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len)
+{
+    struct node *n = context;
+    (void)from;
+    (void)frame;
+    (void)len;
+    n->delivers++;
+    n->invites_delivered += invite;
+}
+
+static void on_learn(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head)
+{
+    struct node *n = context;
+    (void)head;
+    n->learns++;
+    if (opening.len == 0 || n->state_is_silent)
+        return;
+    struct mail *mail = post(n->world, MAIL_LEARNED, number_of(n->world, from), n->number);
+    mail->bytes[0] = opening.bytes[0];
+}
+
+static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
+{
+    struct node *n = context;
+    (void)id;
+    (void)number;
+    n->pongs++;
+    n->last_rtt = rtt;
+}
+
+static void on_link(void *context, const struct device_id *device, bool up)
+{
+    struct node *n = context;
+    n->link[number_of(n->world, device)] = up;
+}
+
+static void on_entropy(void *context, uint8_t *out, size_t len)
+{
+    struct node *n = context;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (uint8_t)(random_next(&n->world->random) >> 40);
+}
+
+/* ---- Mail ---- */
+
+static void met(struct world *w, const struct mail *mail)
+{
+    struct node *relay = &w->nodes[mail->to];
+    uint32_t target = mail->bytes[0];
+    size_t len = relay->opening_len > 0 ? relay->opening_len : 1;
+    uint8_t *openings = calloc(2, len);
+    assert_non_null(openings);
+    openings[0] = (uint8_t)mail->from;
+    openings[len] = (uint8_t)target;
+    struct mesh_meeting meeting = {.asker_opening = {openings, len}, .target_opening = {openings + len, len}};
+    if (target < w->count && w->allowed[mail->from][target])
+        meeting.target = &w->nodes[target].id;
+    mesh_met(relay->mesh, mail->question, &meeting, w->now);
+    free(openings);
+}
+
+static void arrive(struct world *w, struct mail *mail)
+{
+    struct node *n = &w->nodes[mail->to];
+    if (!n->alive)
+        return;
+    if (mail->kind == MAIL_FRAME && w->session[mail->to][mail->from])
+        mesh_frame(n->mesh, &w->nodes[mail->from].id, mail->bytes, mail->len, w->now);
+    else if (mail->kind == MAIL_MET)
+        met(w, mail);
+    else if (mail->kind == MAIL_LEARNED && mail->bytes[0] < w->count && w->allowed[mail->to][mail->bytes[0]])
+        world_device(w, mail->to, mail->bytes[0], MESH_MEMBER);
+}
+
+static void read_mails(struct world *w)
+{
+    for (uint32_t i = 0; i < MAILS_MAX; i++)
+        if (w->mails[i].kind != MAIL_NONE && w->mails[i].due <= w->now) {
+            struct mail mail = w->mails[i];
+            w->mails[i].kind = MAIL_NONE;
+            arrive(w, &mail);
+        }
+}
+
+static void push(struct world *w, uint32_t a, uint32_t b)
+{
+    struct node *n = &w->nodes[a];
+    if (w->session[a][b] && w->session[b][a] && path_works(w, a, b))
+        return;
+    if (n->path[b] == MESH_PATH_NONE) {
+        if (w->now - n->wanted_at[b] < SECOND && n->wanted_at[b] > 0)
+            return;
+        n->wanted_at[b] = w->now;
+        mesh_wanted(n->mesh, &w->nodes[b].id, w->now);
+        return;
+    }
+    try_handshake(w, a, b);
+}
+
+void world_run(struct world *w, uint64_t time)
+{
+    for (uint64_t end = w->now + time; w->now < end; w->now += FRAME_DELAY) {
+        read_mails(w);
+        for (uint32_t n = 0; n < w->count; n++) {
+            if (!w->nodes[n].alive)
+                continue;
+            mesh_timer(w->nodes[n].mesh, w->now);
+            assert_true(mesh_deadline(w->nodes[n].mesh) > w->now);
+            for (uint32_t other = 0; w->now % TICK == 0 && other < w->count; other++)
+                if (w->nodes[n].wants[other])
+                    push(w, n, other);
+        }
+    }
+}
+
+/* ---- Nodes ---- */
+
+void world_device(struct world *w, uint32_t at, uint32_t other, uint32_t flags)
+{
+    struct mesh_device device = {.id = w->nodes[other].id, .flags = flags};
+    if (flags & MESH_RELAY) {
+        device.has_endpoint = true;
+        device.endpoint = (struct underlay){.address = {192, 0, 2, (uint8_t)(other + 1)}, .port = 7, .family = 4};
+    }
+    assert_int_equal(mesh_device(w->nodes[at].mesh, &device, w->now), 0);
+}
+
+static void start(struct world *w, struct node *n)
+{
+    static const uint8_t head[FRAME_SIGNED_HEAD_SIZE] = {1};
+    const struct mesh_ops ops = {.send = on_send,
+                                 .direct = on_direct,
+                                 .relayed = on_relayed,
+                                 .forget = on_forget,
+                                 .connect = on_connect,
+                                 .permit = on_permit,
+                                 .meet = on_meet,
+                                 .deliver = on_deliver,
+                                 .learn = on_learn,
+                                 .pong = on_pong,
+                                 .link = on_link,
+                                 .entropy = on_entropy,
+                                 .context = n};
+    assert_int_equal(mesh_new(&n->mesh, w->crypto, &ops), 0);
+    n->alive = true;
+    mesh_self(n->mesh, &n->id, n->relay, false, w->now);
+    mesh_head(n->mesh, head);
+}
+
+static void introduce_relays(struct world *w, uint32_t at)
+{
+    for (uint32_t other = 0; other < w->count; other++)
+        if (w->nodes[other].relay && other != at)
+            world_device(w, at, other, MESH_MEMBER | MESH_RELAY);
+        else if (w->nodes[at].relay && other != at)
+            world_device(w, at, other, MESH_MEMBER);
+}
+
+struct world *world_new(uint32_t relays, uint32_t members)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->mails = calloc(MAILS_MAX, sizeof(*w->mails));
+    assert_non_null(w->mails);
+    assert_int_equal(crypto_new(&w->crypto, CRYPTO_BULK_OPENSSL), 0);
+    w->count = relays + members;
+    w->random = 88172645463325252u;
+    w->now = 1000 * SECOND;
+    for (uint32_t n = 0; n < w->count; n++) {
+        struct node *node = &w->nodes[n];
+        node->world = w;
+        node->number = n;
+        node->relay = n < relays;
+        memset(node->id.bytes, 0x11 * (int)(n + 1), sizeof(node->id.bytes));
+        start(w, node);
+    }
+    for (uint32_t n = 0; n < w->count; n++)
+        introduce_relays(w, n);
+    return w;
+}
+
+void world_free(struct world *w)
+{
+    for (uint32_t n = 0; n < w->count; n++)
+        if (w->nodes[n].alive)
+            mesh_free(w->nodes[n].mesh);
+    crypto_free(w->crypto);
+    free(w->mails);
+    free(w);
+}
+
+void world_allow(struct world *w, uint32_t a, uint32_t b, bool yes)
+{
+    w->allowed[a][b] = w->allowed[b][a] = yes;
+}
+
+void world_want(struct world *w, uint32_t a, uint32_t b)
+{
+    if (!w->nodes[b].relay)
+        world_device(w, a, b, MESH_MEMBER);
+    w->nodes[a].wants[b] = true;
+}
+
+bool world_reaches(struct world *w, uint32_t a, uint32_t b)
+{
+    return w->session[a][b] && w->session[b][a] && path_works(w, a, b);
+}
+
+void world_kill(struct world *w, uint32_t node)
+{
+    struct node *n = &w->nodes[node];
+    mesh_free(n->mesh);
+    n->alive = false;
+    for (uint32_t other = 0; other < w->count; other++)
+        w->session[node][other] = false;
+    memset(n->path, 0, sizeof(n->path));
+    memset(n->permit, 0, sizeof(n->permit));
+    memset(n->wants, 0, sizeof(n->wants));
+    memset(n->link, 0, sizeof(n->link));
+}
+
+void world_revive(struct world *w, uint32_t node)
+{
+    start(w, &w->nodes[node]);
+    introduce_relays(w, node);
+}
+
+void world_frame(struct world *w, uint32_t from, uint32_t to, const struct frame *frame)
+{
+    uint8_t bytes[FRAME_MAX];
+    int len = frame_encode(frame, bytes, sizeof(bytes));
+    assert_true(len > 0);
+    mesh_frame(w->nodes[to].mesh, &w->nodes[from].id, bytes, (size_t)len, w->now);
+}
+
+uint32_t world_relay_of(struct world *w, uint32_t node, uint32_t rank)
+{
+    struct device_id ids[2];
+    assert_true(mesh_relays_of(w->nodes[node].mesh, &w->nodes[node].id, ids) > rank);
+    return number_of(w, &ids[rank]);
+}

@@ -1,0 +1,82 @@
+/* A tiny network of meshes in virtual time. Sessions, the state and the engine are played; frames are real. */
+#ifndef TESTS_UNIT_MESH_WORLD_H
+#define TESTS_UNIT_MESH_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mesh/mesh.h"
+#include "wire/message.h"
+
+#define NODES_MAX 12
+#define MAILS_MAX 4096
+#define FRAME_DELAY (SECOND / 200)
+#define TICK (SECOND / 10)
+
+struct world;
+
+struct node {
+    struct world *world;
+    struct mesh *mesh;
+    struct device_id id;
+    uint32_t number;
+    bool relay, alive;
+    /* What its engine was told, by the other's number. */
+    enum mesh_path_kind path[NODES_MAX];
+    uint32_t via[NODES_MAX];
+    uint16_t keepalive[NODES_MAX];
+    uint32_t connects[NODES_MAX];
+    bool wants[NODES_MAX]; /* has something to send */
+    uint64_t wanted_at[NODES_MAX];
+    bool permit[NODES_MAX][NODES_MAX];
+    /* What its state was told. */
+    uint32_t meets, learns, delivers, invites_delivered;
+    bool link[NODES_MAX];
+    uint32_t pongs;
+    uint64_t last_rtt;
+    bool state_is_silent;
+    size_t opening_len; /* at a relay: of each opening; 0: 1 */
+};
+
+struct mail {
+    uint64_t due;
+    enum { MAIL_NONE, MAIL_FRAME, MAIL_MET, MAIL_LEARNED } kind;
+    uint32_t from, to, question;
+    size_t len;
+    uint8_t bytes[FRAME_MAX];
+};
+
+struct world {
+    struct crypto *crypto;
+    uint64_t now, random;
+    struct node nodes[NODES_MAX];
+    uint32_t count;
+    bool session[NODES_MAX][NODES_MAX]; /* both ends hold it; ours [a][b]: whether a's end does */
+    bool allowed[NODES_MAX][NODES_MAX];
+    struct mail *mails;
+    struct mail staged[64];
+    uint32_t introduce_frames; /* seen so far */
+    uint32_t drop_introduce;   /* the frame with this number is lost; 0 none */
+    uint32_t frames;           /* sent, of all kinds */
+    bool (*tamper)(struct world *w, uint32_t from, uint32_t to, struct frame *frame); /* false: lost */
+};
+
+/* `relays` of them come first. Every node knows every relay, and no other member. Nobody is allowed anything. */
+struct world *world_new(uint32_t relays, uint32_t members);
+void world_free(struct world *w);
+void world_run(struct world *w, uint64_t time);
+void world_allow(struct world *w, uint32_t a, uint32_t b, bool yes);
+/* a's engine has something for b, which it has as a device, from now on. */
+void world_want(struct world *w, uint32_t a, uint32_t b);
+/* Whether a packet of a's would arrive at b now. */
+bool world_reaches(struct world *w, uint32_t a, uint32_t b);
+void world_kill(struct world *w, uint32_t node);
+/* With a new mesh, and nothing in it but what it knew at first. */
+void world_revive(struct world *w, uint32_t node);
+void world_device(struct world *w, uint32_t at, uint32_t other, uint32_t flags);
+/* As if `from` had sent it. */
+void world_frame(struct world *w, uint32_t from, uint32_t to, const struct frame *frame);
+/* The relay at rank 0, 1... for a node. */
+uint32_t world_relay_of(struct world *w, uint32_t node, uint32_t rank);
+
+#endif

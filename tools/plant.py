@@ -1,0 +1,211 @@
+"""A small plant for tests, demonstrations and benchmarks: an operator's machine, a public host, two sites behind
+routers with NAT, and a stranger on the public side; all in namespaces of a World (world.py).
+
+    with Plant() as plant:
+        plant.found()                                   # nightjar init, and join on the hub; all of them up
+        plant.add("sensor-7", site="a", groups=["sensors"])
+        plant.add("broker-1", site="b", groups=["brokers"])
+        plant.publish(POLICY)
+        assert plant["sensor-7"].pings("broker-1")
+
+NIGHTJAR_BUILD names the folder with the programs (build/ otherwise).
+"""
+import itertools
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from running import WorldError, tail, wait_until, words
+from world import ROOT, World
+
+PORT = 51820
+SITES = ("office", "a", "b")
+
+
+def program(name):
+    return str(Path(os.environ.get("NIGHTJAR_BUILD") or ROOT / "build") / name)
+
+
+def missing_programs():
+    return [name for name in ("nightjar", "nightjard", "nightjar-controller") if not os.access(program(name), os.X_OK)]
+
+
+class Site:
+    """A local network behind a router that masquerades with ports of its own and lets nothing in by itself."""
+
+    def __init__(self, world, internet, name):
+        self.world, self.name = world, name
+        self.router = world.attach(world.router(f"{name}-nat"), internet)
+        outside = self.router.device
+        self.outside = self.router.v4
+        self.router.masquerade(outside)
+        self.router.rule("input", f'iifname "{outside}" ct state new counter drop')
+        self.router.rule("forward", f'iifname "{outside}" ct state != {{ established, related }} counter drop')
+
+    def host(self, name):
+        return self.world.attach(self.world.host(name), self.router)
+
+
+class Machine:
+    """A host with a nightjar STATE. Commands run in its namespace, as they would on a machine of its own."""
+
+    def __init__(self, plant, host, name=None):
+        self.plant, self.host, self.name = plant, host, name or host.name
+        self.state = plant.world.dir / f"state-{host.name}"
+
+    def command(self, line):
+        return ["env", f"NIGHTJAR_STATE={self.state}", program("nightjar"), *words(line)]
+
+    def nightjar(self, line, *, check=True, timeout=75, input=None):
+        """One command to its end; WorldError with what it said if it fails and `check`."""
+        return self.host.run(self.command(line), check=check, timeout=timeout, input=input)
+
+    def start(self, line, **options):
+        """The same without waiting."""
+        return self.host.popen(self.command(line), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+    def json(self, line, **options):
+        return json.loads(self.nightjar(f"{line} --json", **options).stdout)
+
+    def join(self, ticket, **options):
+        return self.nightjar("join -", input=ticket, **options)
+
+    def up(self, options=""):
+        self.nightjar(f"up {options}", timeout=30)
+        return self
+
+    def down(self):
+        return self.nightjar("down", check=False, timeout=30)
+
+    def status(self):
+        return self.json("status", timeout=15)
+
+    def head(self):
+        return self.status()["head"]["index"]
+
+    def problems(self):
+        return {problem["code"] for problem in self.status()["problems"]}
+
+    def addresses(self):
+        return self.status()["addresses"]
+
+    def address(self, version=4):
+        return next(a.split("/")[0] for a in self.addresses() if (":" in a) == (version == 6))
+
+    def pings(self, device, deadline=10):
+        """Whether an answer came through the tunnel in that time."""
+        def once():
+            return self.nightjar(f"ping {device} -c 1", check=False, timeout=15).returncode == 0
+        try:
+            return wait_until(once, deadline=deadline, every=0.3, what=f"{self.name} pings {device}")
+        except WorldError:
+            return False
+
+    def pids(self, role=None):
+        """Of its daemon's processes; `role` as in --role=, or a program's name."""
+        found = []
+        for pid in self.host.pids():
+            try:
+                argv = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            except OSError:
+                continue
+            what = Path(argv[0]).name
+            if what not in ("nightjard", "nightjar-controller"):
+                continue
+            if role in (None, what) or f"--role={role}" in argv:
+                found.append(pid)
+        return found
+
+    def log(self):
+        """Its daemon's log, if it can be told."""
+        return "\n".join(f"--- {path}\n{tail(path)}" for path in sorted(Path("/run/nightjar").glob("*.log"))
+                         if str(self.state) in path.read_text(errors="replace"))
+
+    def forget(self):
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+class Plant:
+    def __init__(self, world=None):
+        self.own_world = world is None
+        self.world = world or World()
+        self.machines = {}
+        self._serial = itertools.count(1)
+        try:
+            self.internet = self.world.router("internet")
+            self.sites = {name: Site(self.world, self.internet, name) for name in SITES}
+            self.operator = self._machine(self.sites["office"].host("operator"))
+            self.hub = self._machine(self.world.attach(self.world.host("hub"), self.internet))
+            self.stranger = self.world.stranger(self.internet)
+        except BaseException:
+            self.close()
+            raise
+
+    def _machine(self, host, name=None):
+        machine = Machine(self, host, name)
+        self.machines[machine.name] = machine
+        return machine
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __getitem__(self, name):
+        return self.machines[name]
+
+    def close(self):
+        if self.own_world:
+            self.world.close()
+
+    endpoint = property(lambda self: f"{self.hub.host.v4}:{PORT}")
+
+    # a network
+
+    def init(self):
+        """The founding ticket."""
+        ticket = self.operator.nightjar(f"init plant --endpoint {self.endpoint} --no-passphrase").stdout
+        return ticket
+
+    def found(self, up=""):
+        ticket = self.init()
+        self.hub.join(ticket)
+        self.hub.up(up)
+        self.operator.up(up)
+        wait_until(lambda: self.operator.head() == self.hub.head(), 20, "the operator's machine sees the hub's join")
+        return self
+
+    def invite(self, name, *, groups=(), options=""):
+        """A ticket."""
+        line = " ".join(["invite", name, *(f"--group {group}" for group in groups), options])
+        return self.operator.nightjar(line, timeout=30).stdout
+
+    def machine(self, name, site=None):
+        """A machine that is no member yet: at a site, or (None) on the public side."""
+        host = self.sites[site].host(name) if site else self.world.attach(self.world.host(name), self.internet)
+        return self._machine(host, name)
+
+    def add(self, name, *, site, groups=(), up="", options=""):
+        """Invites, joins and brings up a machine."""
+        machine = self.machine(name, site)
+        machine.join(self.invite(name, groups=groups, options=options))
+        return machine.up(up)
+
+    def publish(self, policy):
+        """Publishes a policy, and waits until every machine that is up has it."""
+        path = self.world.dir / f"policy-{next(self._serial)}.yaml"
+        path.write_text(policy)
+        self.operator.nightjar(f"policy publish {path}", timeout=30)
+        head = self.operator.head()
+        for machine in self.machines.values():
+            if machine.pids():
+                wait_until(lambda: machine.head() >= head, 20, f"{machine.name} has the policy")
+
+    def logs(self):
+        return "\n".join(machine.log() for machine in self.machines.values())
+
+
+__all__ = ["Machine", "PORT", "Plant", "Site", "missing_programs", "program", "wait_until"]
