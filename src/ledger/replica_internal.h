@@ -268,6 +268,8 @@ bool replica_policy_joins(const struct replica *r, const struct known *a, const 
 /* replica_publish.c */
 void replica_publish(struct replica *r);
 void replica_publish_self(struct replica *r);
+/* The invite of the device at this place alone. */
+void replica_publish_invite(struct replica *r, uint32_t i);
 bool replica_founding_device(const struct replica *r,
                              uint32_t *out); /* false: the network is not being founded any more */
 
