@@ -157,8 +157,10 @@ static void check(const struct model *m)
 static void any_life_ends_in_one_mind(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 12; seed++) {
-        struct model m = {.net = net_new(), .random = seed * 0x9e3779b97f4a7c15u};
+    /* 34: a relay was asked for openings that it did not have yet itself. */
+    static const uint64_t seeds[] = {1, 2, 3, 4, 5, 6, 7, 8, 34};
+    for (size_t s = 0; s < sizeof(seeds) / sizeof(seeds[0]); s++) {
+        struct model m = {.net = net_new(), .random = seeds[s] * 0x9e3779b97f4a7c15u};
         net_run(m.net, 3);
         for (int i = 0; i < 40; i++)
             live(&m);
