@@ -287,11 +287,20 @@ void follow_better(struct replica *r)
 }
 
 /* The server's word is not worth another pull: whoever is next in turn is asked. */
+static void distrust(struct replica *r, const struct signed_head *target, const struct device_id *source)
+{
+    struct follow *f = &r->follow;
+    struct device_id next;
+    r->counters.bad_parts++;
+    problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
+    if (++f->failures < 4 && choose_upstream(r, ++f->turn, &next) && !id_equal(&next, source))
+        begin_pull(r, history_end(&r->history), target, &next);
+}
+
 static void after_advance(struct replica *r, enum advance_result result, const struct signed_head *target,
                           const struct device_id *source)
 {
     struct follow *f = &r->follow;
-    struct device_id next;
     switch (result) {
     case ADVANCE_DONE:
         f->failures = 0;
@@ -303,12 +312,10 @@ static void after_advance(struct replica *r, enum advance_result result, const s
             f->widened = f->pull != NULL;
             break;
         }
-        /* fall through */
+        distrust(r, target, source);
+        break;
     case ADVANCE_BAD:
-        r->counters.bad_parts++;
-        problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
-        if (++f->failures < 4 && choose_upstream(r, ++f->turn, &next) && !id_equal(&next, source))
-            begin_pull(r, history_end(&r->history), target, &next);
+        distrust(r, target, source);
         break;
     case ADVANCE_SPLIT:
         found_split(r, target);
@@ -466,7 +473,7 @@ static bool needs_more(const struct replica *r)
 static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
-    struct frame hello = {.kind = FRAME_HELLO, .hello = {FRAME_VERSION, FRAME_VERSION, 0, 0, {0}}};
+    struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
     if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
