@@ -111,6 +111,7 @@ struct follow {
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
+    uint32_t openings_behind;                           /* answers of servers that have not come as far as we have */
     uint32_t turn;                                      /* which source is next */
     uint64_t greet_next;                                /* ns */
 };
@@ -274,7 +275,7 @@ bool replica_founding_device(const struct replica *r,
                              uint32_t *out); /* false: the network is not being founded any more */
 
 /* replica_follow.c */
-void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view head);
+void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view bytes);
 void replica_follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
 void replica_follow_timer(struct replica *r);
 uint64_t replica_follow_deadline(const struct replica *r);
