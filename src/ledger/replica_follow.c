@@ -82,7 +82,7 @@ static bool choose_linked(const struct replica *r, enum upstream_kind kind, uint
     uint32_t fitting = 0, seen = 0;
     for (uint32_t i = 0; i < r->links.count; i++)
         fitting += is_upstream(r, &r->links.ids[i], kind);
-    for (uint32_t i = 0; i < r->links.count; i++) {
+    for (uint32_t i = 0; i < r->links.count && fitting; i++) {
         if (!is_upstream(r, &r->links.ids[i], kind) || seen++ != turn % fitting)
             continue;
         *out = r->links.ids[i];
@@ -190,7 +190,7 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
 void replica_notify_links(struct replica *r)
 {
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
-    if (!r->self.relay)
+    if (!r->self.relay || !r->has_signed)
         return;
     for (uint32_t i = 0; i < r->links.count; i++)
         replica_send_frame(r, &r->links.ids[i], &frame);
