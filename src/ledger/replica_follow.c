@@ -52,7 +52,9 @@ void replica_link(struct replica *r, const struct device_id *id, bool up, uint64
         replica_seen(r, id, now);
         if (r->follow.pull && id_equal(id, &r->follow.source))
             pull_restart(r->follow.pull);
-        r->follow.openings_next = now; /* there may be someone to ask now */
+        r->follow.openings_next = now; /* there may be someone to ask now, */
+        r->joining.next_send = now;    /* and to hand things in to: what went before the session was may be lost */
+        submissions_hasten(r);
     }
     follow_timer(r);
     join_timer(r);

@@ -325,6 +325,7 @@ void errand_clear(struct replica *r);
 /* replica_submit.c */
 void submissions_verdict(struct replica *r, const struct frame_joined *joined);
 void submissions_look(struct replica *r); /* what has come into the ledger? */
+void submissions_hasten(struct replica *r);
 void submissions_timer(struct replica *r);
 uint64_t submissions_deadline(const struct replica *r);
 void submissions_clear(struct replica *r);
