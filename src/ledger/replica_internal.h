@@ -213,7 +213,7 @@ struct replica {
     uint8_t signed_bytes[SIGNED_HEAD_SIZE];
     uint64_t head_kept; /* its time */
     uint64_t floor, floor_kept;
-    uint64_t began; /* ns */
+    uint64_t began, house_next; /* ns */
     struct replica_self self;
     bool self_told;
     bool operator_knows; /* the operator's node has a head that covers our join */
@@ -246,7 +246,9 @@ void replica_learn_time(struct replica *r, uint64_t seconds);
 must_check int replica_known_refresh(struct replica *r);
 void replica_known_clear(struct replica *r);
 bool replica_known_is_good(const struct known *k);
-/* Joined, live, its opening good, its membership not over. */
+/* Joined, its opening good, its membership not over; isolated perhaps. */
+bool replica_is_member(const struct replica *r, uint32_t i);
+/* And live. */
 bool replica_is_present(const struct replica *r, uint32_t i);
 /* Position in the fold; false: not there. */
 bool replica_known_position(const struct replica *r, const struct device_id *id, uint32_t *out);

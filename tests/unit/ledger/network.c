@@ -137,6 +137,17 @@ struct net_bytes net_about(struct net *net, enum statement_kind kind, const stru
     memcpy(s.about.invite, invite->hash, SHA256_SIZE);
     s.about.nonce[0] = (uint8_t)++net->salt;
     size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
+    assert_int_equal(crypto_sha256(net->c, net->last_about, bytes, len), 0);
+    return make_submission(bytes, len, NULL, 0);
+}
+
+struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE])
+{
+    static struct statement s;
+    uint8_t bytes[512];
+    s = (struct statement){.kind = STATEMENT_RESTORE, .network = net->network, .restore.count = 1};
+    memcpy(s.restore.isolates[0], isolate, SHA256_SIZE);
+    size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
     return make_submission(bytes, len, NULL, 0);
 }
 
