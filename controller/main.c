@@ -24,6 +24,7 @@ static const char help[] =
     "  nightjar-controller --init DIR    make DIR with a sequencer key and an empty store; prints the public key "
     "(hex)\n"
     "  nightjar-controller --found DIR   take in the network's first entries from standard input\n"
+    "  nightjar-controller --serve DIR   sequence for the node that started it, over descriptor 4\n"
     "  nightjar-controller --help\n"
     "\n"
     "`nightjar join FOUNDING-TICKET` does both.\n";
@@ -111,13 +112,12 @@ static int run_found(struct crypto *c, const char *dir)
 
 /* ---- The service ---- */
 
-static int run_service(struct crypto *c, const char *unused)
+static int run_service(struct crypto *c, const char *dir)
 {
-    (void)unused;
     uint8_t seed[ED25519_SEED_SIZE];
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk */
-    int error = place_enter(NULL, DROP_FD(CONTROLLER_FD_ENGINE));
+    int error = place_enter(dir, DROP_FD(CONTROLLER_FD_ENGINE));
     if (!error)
         error = place_read_key(seed);
     if (!error)
@@ -130,12 +130,11 @@ static int run_service(struct crypto *c, const char *unused)
 
 static const struct {
     const char *name;
-    int arguments;
     int (*run)(struct crypto *c, const char *dir);
 } commands[] = {
-    {"", 0, run_service},
-    {"--init", 1, run_init},
-    {"--found", 1, run_found},
+    {"--init", run_init},
+    {"--found", run_found},
+    {"--serve", run_service},
 };
 
 int main(int argc, char **argv)
@@ -143,14 +142,14 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0)
         return fputs(help, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (strcmp(commands[i].name, name) != 0 || (argc > 1) + commands[i].arguments != argc - 1)
+    for (size_t i = 0; argc == 3 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(commands[i].name, name) != 0)
             continue;
         struct crypto *c;
         int error = crypto_new(&c, CRYPTO_BULK_OPENSSL);
         if (error)
             return complain(error_sentence(error), "");
-        int status = commands[i].run(c, commands[i].arguments ? argv[2] : NULL);
+        int status = commands[i].run(c, argv[2]);
         crypto_free(c);
         return status;
     }

@@ -41,7 +41,7 @@ int place_make(const char *dir)
 
 int place_enter(const char *dir, uint64_t fds)
 {
-    if (dir && chdir(dir) != 0)
+    if (chdir(dir) != 0)
         return error_of_errno();
     struct drop what = {.role = PROC_CONTROLLER, .root = ".", .fds = fds};
     return drop_privileges(&what);

@@ -8,7 +8,7 @@
 
 /* Makes the directory (0700, the controller's) if there is none. */
 must_check int place_make(const char *dir);
-/* Goes into `dir` (NULL: we are there already), gives up what is not needed, and can see nothing else afterwards (as
+/* Goes into `dir`, gives up what is not needed, and can see nothing else afterwards (as
  * root). `fds`: DROP_FD bits of what stays open. */
 must_check int place_enter(const char *dir, uint64_t fds);
 

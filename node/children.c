@@ -144,14 +144,15 @@ static int controller_path(char out[PATH_MAX])
 
 static int spawn_controller(struct children *c, const struct place *place)
 {
-    char path[PATH_MAX], directory[PATH_MAX + 16], name[] = CONTROLLER_NAME;
-    char *argv[] = {name, NULL};
+    /* It enters its directory by itself: by then it is root in full, which we are not. */
+    char path[PATH_MAX], directory[PATH_MAX + 16], name[] = CONTROLLER_NAME, serve[] = "--serve";
+    char *argv[] = {name, serve, directory, NULL};
     int error = controller_path(path);
     if (error != 0)
         return error;
     snprintf(directory, sizeof(directory), "%s/controller", place->path);
     const struct spawn_fd fds[] = {{c->controller.end, CONTROLLER_FD_ENGINE}};
-    const struct spawn what = {.path = path, .argv = argv, .directory = directory, .fds = fds, .fd_count = 1};
+    const struct spawn what = {.path = path, .argv = argv, .fds = fds, .fd_count = 1};
     return spawn_start(&c->controller.pid, &what);
 }
 

@@ -1,5 +1,6 @@
 #include "darken.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,6 +90,36 @@ int undarken_text(const char *hash, char out[DARKEN_TEXT_MAX])
 {
     struct text t = {.out = out};
     add(&t, replace, hash, hash);
+    return finish(&t);
+}
+
+static const char replace_overlay[] = "add table inet nightjar_%.8s_overlay\n"
+                                      "delete table inet nightjar_%.8s_overlay\n";
+static const char overlay[] = "table inet nightjar_%.8s_overlay {\n"
+                              "    chain elsewhere {\n"
+                              "        type filter hook prerouting priority raw; policy accept;\n"
+                              "        iifname { \"lo\", \"%s\" } accept\n";
+
+int overlay_text(const struct overlay *o, char out[DARKEN_TEXT_MAX])
+{
+    struct text t = {.out = out};
+    char address[INET6_ADDRSTRLEN];
+    add(&t, replace_overlay, o->hash, o->hash);
+    add(&t, overlay, o->hash, o->tun);
+    if (o->ipv6 && inet_ntop(AF_INET6, o->ipv6, address, sizeof(address)))
+        add(&t, "        ip6 saddr %s/%u drop\n        ip6 daddr %s/%u drop\n", address, o->ipv6_len, address,
+            o->ipv6_len);
+    if (o->ipv4 && inet_ntop(AF_INET, o->ipv4, address, sizeof(address)))
+        add(&t, "        ip saddr %s/%u drop\n        ip daddr %s/%u drop\n", address, o->ipv4_len, address,
+            o->ipv4_len);
+    add(&t, "    }\n}\n");
+    return finish(&t);
+}
+
+int overlay_remove_text(const char *hash, char out[DARKEN_TEXT_MAX])
+{
+    struct text t = {.out = out};
+    add(&t, replace_overlay, hash, hash);
     return finish(&t);
 }
 

@@ -23,6 +23,19 @@ must_check int darken_text(const struct darken *d, char out[DARKEN_TEXT_MAX]);
 /* Removes the table; there need be none. */
 must_check int undarken_text(const char *hash, char out[DARKEN_TEXT_MAX]);
 
+/* The overlay's prefixes, which are to be met on our interface alone. */
+struct overlay {
+    const char *hash, *tun;
+    const uint8_t *ipv6; /* 16 bytes; NULL: none */
+    const uint8_t *ipv4; /* 4 bytes; NULL: none */
+    uint8_t ipv6_len, ipv4_len;
+};
+
+/* Another table: what comes in elsewhere to or from an overlay address is dropped, since an address alone is no
+ * identity. */
+must_check int overlay_text(const struct overlay *o, char out[DARKEN_TEXT_MAX]);
+must_check int overlay_remove_text(const char *hash, char out[DARKEN_TEXT_MAX]);
+
 /* Has nft carry a text out. ERROR_NOT_FOUND: there is no nft. ERROR_UNSUPPORTED: it refused (its reason is on
  * stderr). */
 must_check int darken_apply(const char *text);

@@ -29,7 +29,7 @@ static void hear_self(struct engine_node *n, const uint8_t *bytes, size_t len)
 static void hear_device(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
     (void)len;
-    peer_device(n, (const struct ipc_device *)bytes, (const struct ipc_grant *)(bytes + sizeof(struct ipc_device)));
+    peer_device(n, (const void *)bytes, (const void *)(bytes + sizeof(struct ipc_device)));
 }
 
 static void hear_device_gone(struct engine_node *n, const uint8_t *bytes, size_t len)
@@ -48,7 +48,7 @@ static void hear_head(struct engine_node *n, const uint8_t *bytes, size_t len)
 static void hear_met(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
     (void)len;
-    const struct ipc_met *met = (const struct ipc_met *)bytes;
+    const struct ipc_met *met = (const void *)bytes;
     struct device_id target = id_from(met->target);
     const uint8_t *openings = bytes + sizeof(*met);
     const struct mesh_meeting meeting = {.target = met->allowed ? &target : NULL,
@@ -60,7 +60,7 @@ static void hear_met(struct engine_node *n, const uint8_t *bytes, size_t len)
 static void hear_ping(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
     (void)len;
-    const struct ipc_ping *ping = (const struct ipc_ping *)bytes;
+    const struct ipc_ping *ping = (const void *)bytes;
     struct device_id id = id_from(ping->id);
     mesh_ping(n->mesh, &id, ping->number, engine_node_now());
 }
@@ -68,14 +68,16 @@ static void hear_ping(struct engine_node *n, const uint8_t *bytes, size_t len)
 static void hear_ask_status(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
     (void)len;
-    tell_status(n, ((const struct ipc_number *)bytes)->number);
+    const struct ipc_number *number = (const void *)bytes;
+    tell_status(n, number->number);
 }
 
 /* Sessions under the other key are no more; the relays are called under this one at once. */
 static void hear_use_key(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
     (void)len;
-    uint32_t slot = ((const struct ipc_number *)bytes)->number;
+    const struct ipc_number *number = (const void *)bytes;
+    uint32_t slot = number->number;
     bool held = n->has_public && !is_zero(n->keys_public.invite, sizeof(n->keys_public.invite));
     if (slot > STATIC_KEY_INVITE || slot == n->slot || (slot == STATIC_KEY_INVITE && n->has_public && !held))
         return;
@@ -91,7 +93,7 @@ static void hear_use_key(struct engine_node *n, const uint8_t *bytes, size_t len
 /* Nothing is forged into the relayed path, which has frames of another form. */
 static void hear_frame(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
-    const struct ipc_frame *frame = (const struct ipc_frame *)bytes;
+    const struct ipc_frame *frame = (const void *)bytes;
     const uint8_t *body = bytes + sizeof(*frame);
     size_t body_len = len - sizeof(*frame);
     if (memcmp(frame->device, controller_id, sizeof(controller_id)) == 0) {

@@ -23,13 +23,16 @@
 
 #define START_TIME (20 * SECOND)
 #define JOIN_TIME (150 * SECOND) /* state itself gives up after 60 s */
+#define CULPRIT_STEPS 25
+#define CULPRIT_STEP_MS 10
 #define LOG_MAX (1 << 20)
 #define LOG_LOOK (60 * SECOND)
 
 /* CAP_NET_ADMIN: the interface's addresses, and the table of darkness when it ends.
  * CAP_KILL: children that do not end run under ids of their own.
- * What the controller needs to be started anew (ids, chroot) comes back with its exec, since it begins as root. */
-#define KEPT_CAPABILITIES (UINT64_C(1) << CAP_NET_ADMIN | UINT64_C(1) << CAP_KILL)
+ * CAP_DAC_READ_SEARCH: the controller, which is started anew when it ends, runs in a folder that is its user's alone.
+ * What the controller needs besides (ids, chroot) comes back with its exec, since it begins as root. */
+#define KEPT_CAPABILITIES (UINT64_C(1) << CAP_NET_ADMIN | UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_DAC_READ_SEARCH)
 
 #define NO_STATUS (-1)
 
@@ -107,7 +110,7 @@ static void take_configure(struct parent *p, enum proc_role from, const struct i
         end(p, EXIT_FAILURE);
         return;
     }
-    ways_configure(&p->ways, &what, &done);
+    ways_configure(&p->ways, &p->place, &what, &done);
     if (done.error != 0) {
         report_failure(&p->report, "The interface's addresses cannot be set: %s", error_sentence(done.error));
         end(p, EXIT_FAILURE);
@@ -174,10 +177,41 @@ static void take(struct parent *p, enum proc_role from, const struct ipc_message
             takers[i].take(p, from, m);
 }
 
-static void lose(struct parent *p, enum proc_role role, const char *why)
+static void describe(int status, char out[64])
 {
-    if (p->status == NO_STATUS)
-        report_failure(&p->report, "The %s process ended: %s See the log.", proc_role_name(role), why);
+    if (WIFSIGNALED(status))
+        snprintf(out, 64, "signal %d.", WTERMSIG(status));
+    else
+        snprintf(out, 64, "exit status %d.", WEXITSTATUS(status));
+}
+
+/* When one ends, so do the others, in order: the first that did not is the one to name. */
+static void find_culprit(struct parent *p, enum proc_role *role, char why[64])
+{
+    int status;
+    pid_t pid;
+    for (unsigned i = 0; i < CULPRIT_STEPS; i++) {
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+            enum proc_role ended = children_forget(&p->children, pid);
+            if (ended == PROC_ROLES || ended == PROC_CONTROLLER || status == 0)
+                continue;
+            *role = ended;
+            describe(status, why);
+            return;
+        }
+        poll(NULL, 0, CULPRIT_STEP_MS);
+    }
+}
+
+/* A link is closed, or said what it may not. */
+static void lose(struct parent *p, enum proc_role role, int error)
+{
+    char why[64] = "its link is closed.";
+    if (error == ERROR_MALFORMED)
+        snprintf(why, sizeof(why), "it said what it may not.");
+    else
+        find_culprit(p, &role, why);
+    report_failure(&p->report, "The %s process ended: %s See the log.", proc_role_name(role), why);
     end(p, EXIT_FAILURE);
 }
 
@@ -188,7 +222,7 @@ static void listen_to(struct parent *p, enum proc_role role)
     while (p->status == NO_STATUS && (error = ipc_receive(p->children.roles[role].link, &m)) == 0)
         take(p, role, &m);
     if (p->status == NO_STATUS && error != ERROR_AGAIN)
-        lose(p, role, error == ERROR_MALFORMED ? "it said what it may not." : "its link is closed.");
+        lose(p, role, error);
 }
 
 /* ---- Children that end, and the controller ---- */
@@ -201,32 +235,18 @@ static void start_controller(struct parent *p)
     note(p, error == 0 ? NOTE_CONTROLLER_UP : NOTE_CONTROLLER_DOWN, 0);
 }
 
-static void describe(int status, char out[64])
+/* That a role has ended shows in its link, once all that it said is read: the result of a join, say. */
+static void reap_controller(struct parent *p)
 {
-    if (WIFSIGNALED(status))
-        snprintf(out, 64, "signal %d.", WTERMSIG(status));
-    else
-        snprintf(out, 64, "exit status %d.", WEXITSTATUS(status));
-}
-
-static void reap(struct parent *p)
-{
-    pid_t pid;
     int status;
     char why[64];
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        enum proc_role role = children_forget(&p->children, pid);
-        describe(status, why);
-        if (role == PROC_CONTROLLER) {
-            children_controller_ended(&p->children, monotonic());
-            log_line("error", "controller", "what=\"ended\" why=\"%s\"", why);
-            note(p, NOTE_CONTROLLER_DOWN, 0);
-        } else if (role != PROC_ROLES) {
-            /* What it said last counts: the result of a join, say. */
-            listen_to(p, role);
-            lose(p, role, why);
-        }
-    }
+    pid_t pid = p->children.controller.pid;
+    if (pid == 0 || waitpid(pid, &status, WNOHANG) != pid)
+        return;
+    describe(status, why);
+    children_controller_ended(&p->children, monotonic());
+    log_line("error", "controller", "what=\"ended\" why=\"%s\"", why);
+    note(p, NOTE_CONTROLLER_DOWN, 0);
 }
 
 static void take_signals(struct parent *p)
@@ -234,7 +254,7 @@ static void take_signals(struct parent *p)
     struct signalfd_siginfo info;
     while (read(p->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGCHLD) {
-            reap(p);
+            reap_controller(p);
         } else if (p->status == NO_STATUS) {
             log_line("info", "down", "signal=%u", info.ssi_signo);
             if (!p->report.told)

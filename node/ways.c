@@ -50,11 +50,19 @@ static int open_tun(struct opening *o)
     int error = tun_open(&w->tun, name, &options);
     if (error != 0)
         return complain(o, error, "The interface %s cannot be made: %s", name, error_sentence(error));
-    w->interface = if_nametoindex(tun_name(w->tun));
-    return w->interface != 0 ? 0 : complain(o, ERROR_GONE, "The interface %s was deleted.", tun_name(w->tun));
+    snprintf(w->name, sizeof(w->name), "%s", tun_name(w->tun));
+    w->interface = if_nametoindex(w->name);
+    return w->interface != 0 ? 0 : complain(o, ERROR_GONE, "The interface %s was deleted.", w->name);
 }
 
 /* ---- Darkness ---- */
+
+static int unguard_overlay(const char *hash)
+{
+    char text[DARKEN_TEXT_MAX];
+    int error = overlay_remove_text(hash, text);
+    return error != 0 ? error : darken_apply(text);
+}
 
 static int remove_table(const char *hash)
 {
@@ -67,7 +75,7 @@ static int darken_port(struct opening *o, uint16_t port)
 {
     char text[DARKEN_TEXT_MAX];
     struct ways *w = o->ways;
-    const struct darken d = {.hash = o->place->hash, .tun = tun_name(w->tun), .port = port, .keep = &w->keep};
+    const struct darken d = {.hash = o->place->hash, .tun = w->name, .port = port, .keep = &w->keep};
     int error = darken_text(&d, text);
     if (error == 0)
         error = darken_apply(text);
@@ -236,12 +244,16 @@ void ways_close(struct ways *w, const struct place *place)
     if (w->darkened && remove_table(place->hash) != 0)
         log_line("warning", "nft", "what=\"the host stays dark\" todo=\"nft delete table inet nightjar_%.8s\"",
                  place->hash);
-    w->darkened = false;
+    if (w->guarded && unguard_overlay(place->hash) != 0)
+        log_line("warning", "nft", "todo=\"nft delete table inet nightjar_%.8s_overlay\"", place->hash);
+    w->darkened = w->guarded = false;
 }
 
 int ways_undarken(const struct place *place)
 {
     int error = remove_table(place->hash);
+    if (error == 0)
+        error = unguard_overlay(place->hash);
     return error == ERROR_NOT_FOUND ? 0 : error; /* without nft no table was loaded */
 }
 
@@ -260,7 +272,31 @@ static int set_ipv4(struct ways *w, const struct ipc_configure *what, struct ipc
     return 0;
 }
 
-void ways_configure(struct ways *w, const struct ipc_configure *what, struct ipc_configured *out)
+/* Without nft the daemon works, but a neighbour on an uplink could speak to overlay addresses, or as if from them. */
+static void guard_overlay(struct ways *w, const struct place *place, const struct ipc_configure *what,
+                          struct ipc_configured *out)
+{
+    char text[DARKEN_TEXT_MAX];
+    const struct overlay o = {.hash = place->hash,
+                              .tun = w->name,
+                              .ipv6 = is_zero(what->ipv6, sizeof(what->ipv6)) ? NULL : what->ipv6,
+                              .ipv6_len = what->ipv6_len,
+                              .ipv4 = what->has_ipv4 && !out->ipv4_left_out ? what->ipv4 : NULL,
+                              .ipv4_len = what->ipv4_len};
+    int error = overlay_text(&o, text);
+    if (error == 0)
+        error = darken_apply(text);
+    w->guarded = error == 0;
+    out->overlay_open = error != 0;
+    if (error != 0)
+        log_line("warning", "overlay-open",
+                 "what=\"overlay addresses are not guarded on other interfaces\" why=\"%s\" "
+                 "todo=\"install nftables, then start again\"",
+                 error_sentence(error));
+}
+
+void ways_configure(struct ways *w, const struct place *place, const struct ipc_configure *what,
+                    struct ipc_configured *out)
 {
     *out = (struct ipc_configured){0};
     int error = netlink_set_up(w->interface);
@@ -269,4 +305,6 @@ void ways_configure(struct ways *w, const struct ipc_configure *what, struct ipc
     if (error == 0 && what->has_ipv4)
         error = set_ipv4(w, what, out);
     out->error = error;
+    if (error == 0)
+        guard_overlay(w, place, what, out);
 }

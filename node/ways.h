@@ -13,10 +13,12 @@
 struct ways {
     struct tun *tun; /* NULL while joining */
     uint32_t interface;
-    int udp[2]; /* -1: none */
+    char name[16]; /* of the interface */
+    int udp[2];    /* -1: none */
     uint16_t port;
     int control; /* listening; -1 while joining */
     bool darkened;
+    bool guarded;     /* overlay addresses, on other interfaces */
     struct keep keep; /* of the command line and node.conf */
 };
 
@@ -28,8 +30,9 @@ void ways_give_away(struct ways *w);
 /* Orderly: the control socket's name and the table go as well. */
 void ways_close(struct ways *w, const struct place *place);
 
-/* Sets the interface's addresses and brings it up. */
-void ways_configure(struct ways *w, const struct ipc_configure *what, struct ipc_configured *out);
+/* Sets the interface's addresses, brings it up, and keeps overlay addresses off all others. */
+void ways_configure(struct ways *w, const struct place *place, const struct ipc_configure *what,
+                    struct ipc_configured *out);
 
 /* Removes the table of darkness of a place whose daemon is dead. */
 must_check int ways_undarken(const struct place *place);

@@ -56,7 +56,7 @@ class Machine:
         self.state = plant.world.dir / f"state-{host.name}"
 
     def command(self, line):
-        return [program("nightjar"), "--state", str(self.state), *words(line)]
+        return ["env", f"NIGHTJAR_STATE={self.state}", program("nightjar"), *words(line)]
 
     def nightjar(self, line, *, check=True, timeout=75, input=None):
         """One command to its end; WorldError with what it said if it fails and `check`."""

@@ -110,7 +110,8 @@ void engine_set_relay_rate(struct engine *e, uint64_t bytes_per_second);
 /* What this peer and we may begin with each other; copied. Without any: nothing passes. Live flows are judged anew. */
 must_check int engine_set_grants(struct engine *e, peer_id peer, const struct grant *out, uint32_t out_count,
                                  const struct grant *in, uint32_t in_count);
-uint64_t engine_refused(const struct engine *e, peer_id peer); /* packets, both ways */
+/* Packets that policy refused, both ways, since the peer had a name or grants. */
+uint64_t engine_refused(const struct engine *e, peer_id peer);
 
 /* What was lost on the way, for people; only ever grow. */
 struct engine_counters {

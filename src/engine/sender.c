@@ -9,7 +9,11 @@
 #include "wire/ip.h"
 
 #define READS_MAX 64 /* packets a batch */
-#define DEPENDENTS_MAX 256
+#define STAGED_PEERS_MAX 256
+#define SWEEP_INTERVAL (10 * SECOND)
+/* Sweeps that staged packets outlive: a handshake has its time, one with somebody who can't be found less of it. */
+#define SWEEPS_MAX ((uint32_t)(REKEY_ATTEMPT_TIME / SWEEP_INTERVAL) + 2)
+#define SWEEPS_WITHOUT_PATH 2
 #define WANTED_PER_SECOND 16
 
 /* Inner addresses that nobody has, of this second: each is told once. */
@@ -31,6 +35,7 @@ struct sender {
     /* The thread's own. */
     struct outbox outbox;
     struct wanted wanted;
+    uint64_t swept;    /* monotonic */
     struct pool *pool; /* of the outbox's buffers and those below; all are taken for good */
     uint8_t *in;
     uint8_t *spare; /* a packet on its way to being staged */
@@ -71,13 +76,31 @@ static void flush(struct sender *s, peer_id id, bool keepalive)
 /* What waits for the session with a relay is staged for the peers behind it. */
 static void flush_dependents(struct sender *s, peer_id relay)
 {
-    peer_id waiting[DEPENDENTS_MAX];
-    uint32_t count = staging_peers(&s->outbox.staging, waiting, DEPENDENTS_MAX);
+    peer_id waiting[STAGED_PEERS_MAX];
+    uint32_t count = staging_peers(&s->outbox.staging, waiting, STAGED_PEERS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct endpoint to;
         const struct peer *peer = tunnel_peer(s->engine->tunnel, waiting[i]);
         if (peer && tunnel_peer_endpoint(peer, &to) && to.family == ENDPOINT_RELAYED && endpoint_relay(&to) == relay)
             flush(s, waiting[i], false);
+    }
+}
+
+/* What waits for peers that never come would take the room of what waits for others. */
+static void sweep(struct sender *s)
+{
+    peer_id waiting[STAGED_PEERS_MAX];
+    struct path path;
+    struct outbox *o = &s->outbox;
+    if (o->now < s->swept + SWEEP_INTERVAL)
+        return;
+    s->swept = o->now;
+    uint32_t count = staging_peers(&o->staging, waiting, STAGED_PEERS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct peer *peer = tunnel_peer(s->engine->tunnel, waiting[i]);
+        uint32_t most = peer && outbox_path(o, peer, &path) ? SWEEPS_MAX : SWEEPS_WITHOUT_PATH;
+        if (staging_age(&o->staging, waiting[i]) > most)
+            engine_count(&s->engine->counters.staged_dropped, staging_discard(&o->staging, waiting[i]));
     }
 }
 
@@ -225,6 +248,7 @@ static bool run_batch(struct sender *s)
     o->mtu = atomic_load_explicit(&s->engine->mtu, memory_order_relaxed);
     reclaim_enter(&s->reader);
     read_mail(s);
+    sweep(s);
     while (reads < READS_MAX && o->message_count < OUT_MESSAGES / 2 && read_packet(s))
         reads++;
     outbox_send(o);

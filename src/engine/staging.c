@@ -82,6 +82,12 @@ bool staging_ask(struct staging *s, peer_id peer, uint64_t now)
     return true;
 }
 
+uint32_t staging_age(struct staging *s, peer_id peer)
+{
+    struct staged_queue *queue = *link_of(s, peer);
+    return queue ? ++queue->age : 0;
+}
+
 uint32_t staging_peers(const struct staging *s, peer_id *out, uint32_t max)
 {
     uint32_t count = 0;

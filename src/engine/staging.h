@@ -20,6 +20,7 @@ struct staged_queue {
     struct staged_queue *next; /* in the bucket */
     peer_id peer;
     uint32_t count;
+    uint32_t age;   /* sweeps that it has seen */
     uint64_t asked; /* monotonic; 0: not yet */
     struct staged_packet *first, **last;
 };
@@ -38,6 +39,8 @@ uint32_t staging_put(struct staging *s, peer_id peer, const uint8_t *bytes, uint
 struct staged_packet *staging_take(struct staging *s, peer_id peer);
 /* Whether to say now that something waits for the peer: at most once a second. */
 bool staging_ask(struct staging *s, peer_id peer, uint64_t now);
+/* One more sweep that finds the peer's queue where it was: how many that makes. */
+uint32_t staging_age(struct staging *s, peer_id peer);
 /* The peers that have something staged, `max` at most; returns how many. */
 uint32_t staging_peers(const struct staging *s, peer_id *out, uint32_t max);
 bool staging_has(const struct staging *s, peer_id peer);

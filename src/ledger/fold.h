@@ -73,9 +73,10 @@ void fold_free(struct fold *f);
  * tell. */
 must_check enum fold_verdict fold_judge(const struct fold *f, const struct statement *s, uint64_t time);
 /* Makes it the next entry. A void one extends the chain only. `time` below the last one's, or an empty fold and not a
- * first root that stands: ERROR_INVALID. A first root's time is the one in it; `time` is not looked at. ERROR_MEMORY
- * leaves the fold as it was; ERROR_CRYPTO leaves one that is good for nothing but fold_free. A root that replaces
- * sequencers must continue this very head: see fold_replaces. */
+ * first root that stands: ERROR_INVALID. A first root's time, and that of one that replaces sequencers, is the one in
+ * it; `time` is not looked at, and what is kept is fold_head's. ERROR_MEMORY leaves the fold as it was; ERROR_CRYPTO
+ * leaves one that is good for nothing but fold_free. A root that replaces sequencers must continue this very head: see
+ * fold_replaces. */
 must_check int fold_apply(struct fold *f, const struct statement *s, uint64_t time, enum fold_verdict *verdict);
 /* As fold_apply, for entries that were judged before by this same program and kept: no signature is verified. With a
  * verdict other than VERDICT_STANDS only `s->hash` is read, which is also how an entry that is no statement at all

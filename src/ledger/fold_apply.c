@@ -11,7 +11,7 @@ static int grow(void *array, uint32_t *capacity, uint64_t wanted, size_t size)
         return 0;
     uint64_t grown = *capacity ? *capacity : 8;
     while (grown < wanted)
-        grown *= 2;
+        grown += grown / 2;
     void *bytes = grown > UINT32_MAX ? NULL : realloc(*at, (size_t)grown * size);
     if (!bytes)
         return ERROR_MEMORY;
@@ -248,16 +248,19 @@ static void (*const appliers[])(struct fold *, const struct entry *) = {
     [STATEMENT_RELEASE] = apply_release,
 };
 
-/* The first entry's head is its hash, and its time the one that it names itself, so that nobody else can choose it. */
-static int next_head(const struct fold *f, const struct statement *s, uint64_t time, struct head *out)
+/* The first entry's head is its hash. A root that no sequencer gives a time, the first or one that replaces sequencers,
+ * has the one in it, so that the head is the same for everyone. */
+static int next_head(const struct fold *f, const struct statement *s, uint64_t time, bool stands, struct head *out)
 {
     *out = f->head;
-    if (!fold_is_empty(f))
-        return time < f->head.time ? ERROR_INVALID : head_extend(f->c, out, time, s->hash);
-    out->index = 0;
-    out->time = s->root.time;
-    memcpy(out->hash, s->hash, SHA256_SIZE);
-    return 0;
+    if (fold_is_empty(f)) {
+        *out = (struct head){.index = 0, .time = s->root.time};
+        memcpy(out->hash, s->hash, SHA256_SIZE);
+        return 0;
+    }
+    if (stands && s->kind == STATEMENT_ROOT && s->root.replaces)
+        time = s->root.time;
+    return time < f->head.time ? ERROR_INVALID : head_extend(f->c, out, time, s->hash);
 }
 
 static int apply(struct fold *f, const struct statement *s, uint64_t time, enum fold_verdict verdict)
@@ -266,7 +269,7 @@ static int apply(struct fold *f, const struct statement *s, uint64_t time, enum 
     bool stands = verdict == VERDICT_STANDS;
     if (fold_is_empty(f) && !stands)
         return ERROR_INVALID;
-    int error = next_head(f, s, time, &head);
+    int error = next_head(f, s, time, stands, &head);
     if (!error && stands)
         error = fold_reserve(f, 1, s->kind == STATEMENT_POLICY ? s->policy.change_count : 0, 1);
     if (error)

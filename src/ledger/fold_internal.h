@@ -127,7 +127,7 @@ bool root_contradicts_itself(const struct statement_root *r);
 must_check int fold_reserve(struct fold *f, uint32_t devices, uint32_t subjects, uint32_t isolations);
 /* Adds a record, and what it speaks of; room must be reserved. Indices are up to date afterwards. */
 uint32_t fold_add_record(struct fold *f, enum record_kind kind, uint32_t item);
-struct device *fold_add_device(struct fold *f, const struct fold_device *d);
+struct device *fold_add_device(struct fold *f, const struct fold_device *is);
 void fold_add_joined(struct fold *f, struct device *d);
 struct subject_record *fold_add_subject(struct fold *f, const struct subject *id);
 void fold_add_isolation(struct fold *f, struct device *d, const uint8_t hash[SHA256_SIZE], bool lifted);

@@ -109,11 +109,12 @@ bool root_contradicts_itself(const struct statement_root *r)
     return r->founds || (r->replaces && r->sequencer_count == 0);
 }
 
-static bool continues_here(const struct fold *f, const struct ledger_place *last)
+static bool continues_here(const struct fold *f, const struct statement_root *r)
 {
     uint8_t root[SHA256_SIZE];
     fold_root(f, root);
-    return last->index == f->head.index && same_hash(last->hash, f->head.hash) && same_hash(last->fold_root, root);
+    return r->last.index == f->head.index && same_hash(r->last.hash, f->head.hash) &&
+           same_hash(r->last.fold_root, root) && r->time >= f->head.time;
 }
 
 static enum fold_verdict judge_root(struct judging *j)
@@ -130,7 +131,7 @@ static enum fold_verdict judge_root(struct judging *j)
         return VERDICT_CONTRADICTS_ITSELF;
     if (f->root.root.version == UINT64_MAX || r->version != f->root.root.version + 1)
         return VERDICT_OLD_ROOT;
-    return r->replaces && !continues_here(f, &r->last) ? VERDICT_WRONG_PLACE : VERDICT_STANDS;
+    return r->replaces && !continues_here(f, r) ? VERDICT_WRONG_PLACE : VERDICT_STANDS;
 }
 
 /* Keys of invites and of devices are each nobody else's, whichever of the two they are. */

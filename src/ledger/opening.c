@@ -108,7 +108,7 @@ static void get_endpoint(struct cursor *c, struct underlay *out)
     uint64_t port = cbor_get_unsigned(c);
     if (!address || (len != 4 && len != 16) || port == 0 || port > UINT16_MAX)
         cursor_fail(c, ERROR_MALFORMED);
-    if (cursor_error(c))
+    if (!address || cursor_error(c))
         return;
     memcpy(out->address, address, len);
     out->family = len == 4 ? 4 : 6;

@@ -111,11 +111,11 @@ int replica_restore_base(struct replica *r, const uint8_t *bytes, size_t len)
     return is_of_network(r) ? 0 : ERROR_MALFORMED;
 }
 
-/* The policy that was complete last stays in force over a restart: so it is looked for at each version. */
-static void look_at_policy(struct replica *r, enum fold_verdict verdict)
+/* The policy that was complete last stays in force over a restart: so each one is looked at before the next. */
+static void look_at_policy(struct replica *r, const uint8_t *bytes, size_t len)
 {
-    const struct entry *e = history_at(&r->history, history_end(&r->history) - 1);
-    if (e->kind == STATEMENT_POLICY && verdict == VERDICT_STANDS && known_refresh(r) == 0)
+    struct statement s;
+    if (r->fold && statement_decode(r->c, &s, bytes, len) == 0 && s.kind == STATEMENT_POLICY && known_refresh(r) == 0)
         policy_compile(r);
 }
 
@@ -124,11 +124,10 @@ int replica_restore_entry(struct replica *r, uint64_t index, uint64_t time, enum
 {
     if (index != history_end(&r->history) || verdict >= VERDICT_COUNT)
         return ERROR_MALFORMED;
+    look_at_policy(r, bytes, len);
     int error = r->fold ? 0 : fold_new(&r->fold, r->c);
     if (!error)
         error = restore_entry(r, time, verdict, (struct frame_view){bytes, len});
-    if (!error)
-        look_at_policy(r, verdict);
     return error ? error : is_of_network(r) ? 0 : ERROR_MALFORMED;
 }
 
@@ -376,6 +375,8 @@ void replica_frame(struct replica *r, const struct device_id *from, bool invite,
         r->counters.malformed += error != ERROR_UNSUPPORTED;
         return;
     }
+    if (r->joining.ticket && is_ticket_relay(r, from))
+        r->joining.heard = now;
     dispatch(r, from, invite, &decoded);
     settle(r);
 }

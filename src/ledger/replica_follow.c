@@ -8,6 +8,7 @@
 #define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
 #define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
 #define OPENINGS_PAUSE (5 * REPLICA_SECOND)
+#define GREETED_EVERY (5 * REPLICA_SECOND)
 
 /* ---- links ---- */
 
@@ -51,6 +52,7 @@ void replica_link(struct replica *r, const struct device_id *id, bool up, uint64
         replica_seen(r, id, now);
         if (r->follow.pull && id_equal(id, &r->follow.source))
             pull_restart(r->follow.pull);
+        r->follow.openings_next = now; /* there may be someone to ask now */
     }
     follow_timer(r);
     join_timer(r);
@@ -174,10 +176,10 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
     return a->head.index > b->head.index || (a->head.index == b->head.index && a->head.time > b->head.time);
 }
 
-static void notify(struct replica *r)
+void notify_links(struct replica *r)
 {
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
-    if (!r->self.relay)
+    if (!r->self.relay || !r->has_signed)
         return;
     for (uint32_t i = 0; i < r->links.count; i++)
         send_frame(r, &r->links.ids[i], &frame);
@@ -197,7 +199,7 @@ void adopt_head(struct replica *r, const struct signed_head *head)
         r->head_kept = head->head.time;
         r->ops->keep_head(r->ops->context, r->signed_bytes);
     }
-    notify(r);
+    notify_links(r);
     r->dirty = true;
 }
 
@@ -460,9 +462,23 @@ static bool needs_more(const struct replica *r)
     return false;
 }
 
+/* A controller's process beside us is told that we are here, and answers with its head. */
+static void greet_controller(struct replica *r)
+{
+    struct follow *f = &r->follow;
+    struct frame hello = {.kind = FRAME_HELLO, .hello = {FRAME_VERSION, FRAME_VERSION, 0, 0, {0}}};
+    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
+        return;
+    f->greet_next = r->now + GREETED_EVERY;
+    if (r->has_signed)
+        hello.hello.head = (struct frame_view){r->signed_bytes, SIGNED_HEAD_SIZE};
+    send_frame(r, &replica_controller, &hello);
+}
+
 void follow_timer(struct replica *r)
 {
     struct follow *f = &r->follow;
+    greet_controller(r);
     if (r->fold && !f->openings_wanted && r->now >= f->openings_next && needs_more(r)) {
         want_openings(r, 0);
         f->openings_next = r->now;

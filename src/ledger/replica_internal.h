@@ -111,6 +111,7 @@ struct follow {
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
     uint32_t turn;                                      /* which source is next */
+    uint64_t greet_next;                                /* ns */
 };
 
 /* ---- serving ---- */
@@ -179,7 +180,7 @@ struct joining {
     uint32_t attempts;
     enum fold_verdict said; /* what else it said, which may still change */
     uint32_t slot, turn;
-    uint64_t deadline, next_send, next_switch;
+    uint64_t deadline, next_send, next_switch, heard; /* ns; heard: a relay's last frame */
 };
 
 #define PROBLEMS_MAX 64
@@ -281,6 +282,8 @@ bool choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
 void pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
 void adopt_head(struct replica *r, const struct signed_head *head);
+/* A relay tells its head to whoever it has a session with. */
+void notify_links(struct replica *r);
 
 /* replica_advance.c */
 enum advance_result {

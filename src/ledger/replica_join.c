@@ -219,15 +219,6 @@ void join_look(struct replica *r)
     finish(r, VERDICT_STANDS, REPLICA_JOIN_NO_REASON);
 }
 
-static bool has_link(const struct replica *r)
-{
-    const struct ticket *t = r->joining.ticket;
-    for (uint32_t i = 0; i < t->relay_count; i++)
-        if (link_exists(r, &t->relays[i].device))
-            return true;
-    return false;
-}
-
 static void hand_in(struct replica *r)
 {
     struct joining *j = &r->joining;
@@ -243,7 +234,7 @@ static void switch_key(struct replica *r)
 {
     struct joining *j = &r->joining;
     j->next_switch = r->now + SWITCH_EVERY;
-    if (has_link(r))
+    if (j->heard && r->now < j->heard + SWITCH_EVERY)
         return;
     j->slot ^= 1;
     r->ops->use_key(r->ops->context, j->slot);

@@ -71,9 +71,12 @@ void publish_self(struct replica *r)
                 known && !is_present(r, i) && r->known[i].state != KNOWN_MISSING && !r->joining.ticket);
     if (r->self_told && memcmp(&self, &r->self, sizeof(self)) == 0)
         return;
+    bool relay_now = self.relay && !r->self.relay;
     r->self = self;
     r->self_told = true;
     r->ops->self(r->ops->context, &self);
+    if (relay_now) /* whoever came before waits for it: at the hub, the operator */
+        notify_links(r);
 }
 
 static void put_grants(struct cursor *c, const struct grant *grants, uint32_t count)

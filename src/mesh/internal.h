@@ -191,7 +191,7 @@ void alarm_set(struct mesh *m, struct alarm *alarm, uint64_t deadline);
 void alarm_clear(struct mesh *m, struct alarm *alarm);
 void alarm_init(struct alarm *alarm, enum alarm_kind kind);
 /* Encodes and sends; what cannot be encoded is not sent. */
-void send_frame(struct mesh *m, const struct device_id *to, const struct frame *frame);
+void mesh_send_frame(struct mesh *m, const struct device_id *to, const struct frame *frame);
 uint64_t random_number(struct mesh *m);
 struct frame_view own_head(const struct mesh *m);
 static inline bool is_member(const struct device *d)

@@ -65,7 +65,7 @@ static void ask(struct mesh *m, struct introduction *i, uint64_t now)
     i->state = INTRODUCTION_ASKING;
     i->tries++;
     alarm_set(m, &i->alarm, now + INTRODUCTION_TIME);
-    send_frame(m, &i->relays[i->at], &f);
+    mesh_send_frame(m, &i->relays[i->at], &f);
 }
 
 static void ask_next(struct mesh *m, struct introduction *i, uint64_t now)

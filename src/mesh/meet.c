@@ -117,7 +117,7 @@ static void answer_no(struct mesh *m, struct question *q)
 {
     struct frame f = {.kind = FRAME_INTRODUCE, .introduce = {.number = q->number, .stage = INTRODUCE_ANSWER}};
     m->counters.refused++;
-    send_frame(m, &q->asker->id, &f);
+    mesh_send_frame(m, &q->asker->id, &f);
     end(m, q);
 }
 

@@ -24,7 +24,7 @@ void alarm_clear(struct mesh *m, struct alarm *alarm)
     timer_disarm(&m->timers, &alarm->timer);
 }
 
-void send_frame(struct mesh *m, const struct device_id *to, const struct frame *frame)
+void mesh_send_frame(struct mesh *m, const struct device_id *to, const struct frame *frame)
 {
     uint8_t bytes[FRAME_MAX];
     int len = frame_encode(frame, bytes, sizeof(bytes));
@@ -220,7 +220,7 @@ static void hello(struct mesh *m, const struct device *d)
     struct frame f = {
         .kind = FRAME_HELLO,
         .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION, .head = own_head(m), .run = m->run}};
-    send_frame(m, &d->id, &f);
+    mesh_send_frame(m, &d->id, &f);
 }
 
 void link_changed(struct mesh *m, struct device *d, bool up, uint64_t now)
@@ -256,7 +256,7 @@ void mesh_sign_off(struct mesh *m)
     struct frame f = {.kind = FRAME_SIGN_OFF};
     for (struct device *d = devices_next(&m->devices, NULL); d; d = devices_next(&m->devices, d))
         if (d->linked && is_member(d))
-            send_frame(m, &d->id, &f);
+            mesh_send_frame(m, &d->id, &f);
 }
 
 /* ---- Frames ---- */

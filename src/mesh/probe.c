@@ -7,7 +7,7 @@ void probe_received(struct mesh *m, struct device *from, const struct frame *f, 
 {
     struct frame answer = {.kind = FRAME_ANSWER, .probe = f->probe};
     (void)now;
-    send_frame(m, &from->id, &answer);
+    mesh_send_frame(m, &from->id, &answer);
 }
 
 static void finish(struct mesh *m, struct ping *p, uint64_t rtt)
@@ -52,7 +52,7 @@ static void send_probe(struct mesh *m, struct ping *p, uint64_t now)
     uint64_t end = p->begun + PING_TIME, next = now + PING_INTERVAL;
     p->sent[p->tries++] = now;
     alarm_set(m, &p->alarm, p->tries < PING_TRIES && next < end ? next : end);
-    send_frame(m, &p->id, &f);
+    mesh_send_frame(m, &p->id, &f);
 }
 
 void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint64_t now)

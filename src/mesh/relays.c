@@ -10,7 +10,7 @@ static void probe(struct mesh *m, struct relay *r, uint64_t now)
     r->probe_number = random_number(m);
     r->probe_time = now;
     struct frame f = {.kind = FRAME_PROBE, .probe = {.number = r->probe_number, .time = now}};
-    send_frame(m, &r->device->id, &f);
+    mesh_send_frame(m, &r->device->id, &f);
 }
 
 /* ---- Transitions ---- */

@@ -16,7 +16,7 @@ static void acknowledge(struct mesh *m, const struct device_id *relay, struct de
     bool in_use = asker->path == MESH_PATH_RELAYED && asker->linked && asker->via->state == RELAY_UP;
     if (!asker->has_endpoint && !in_use)
         path_set_relayed(m, asker, r->relay, now);
-    send_frame(m, relay, &f);
+    mesh_send_frame(m, relay, &f);
 }
 
 /* More than a relay can mean honestly is not looked at. */

@@ -223,6 +223,7 @@ struct ipc_configure {
 struct ipc_configured {
     int32_t error;          /* 0, or an error */
     uint32_t ipv4_left_out; /* it overlaps an uplink */
+    uint32_t overlay_open;  /* nft is missing or refused: overlay addresses are not kept off other interfaces */
 };
 
 enum ipc_note_kind {

@@ -118,10 +118,9 @@ static void start_limited(struct place *p, rlim_t file_size)
         if (file_size != RLIM_INFINITY)
             setrlimit(RLIMIT_FSIZE, &most);
         /* It may have that number already, and would then be closed. */
-        if (chdir(p->dir) == 0 && dup2(fds[1], CONTROLLER_FD_ENGINE) >= 0 &&
-            fcntl(CONTROLLER_FD_ENGINE, F_SETFD, 0) == 0) {
+        if (dup2(fds[1], CONTROLLER_FD_ENGINE) >= 0 && fcntl(CONTROLLER_FD_ENGINE, F_SETFD, 0) == 0) {
             dup2(open("/dev/null", O_WRONLY), 2);
-            execl(p->program, "nightjar-controller", (char *)NULL);
+            execl(p->program, "nightjar-controller", "--serve", p->dir, (char *)NULL);
         }
         _exit(127);
     }

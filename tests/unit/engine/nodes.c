@@ -10,13 +10,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../random.h"
 #include "base/bytes.h"
 #include "engine/engine.h"
 #include "net/udp.h"
+#include "tunnel/cookie.h"
 #include "wire/frame.h"
 
 #define NODES 4
-#define STEPS_MAX 64
+#define STEPS_MAX 300
 #define PATIENCE (5 * SECOND)
 #define SHORT_WHILE (SECOND / 5)
 
@@ -27,6 +29,7 @@ struct node {
     struct crypto *crypto;
     uint8_t private_key[X25519_SIZE], public_key[X25519_SIZE];
     uint8_t second_private_key[X25519_SIZE], second_public_key[X25519_SIZE];
+    uint64_t random;
     int fds[2];
     uint16_t port;
     peer_id peer[NODES];
@@ -96,7 +99,7 @@ static void take_intruder(void *context, peer_id peer)
 static void make_key(struct node *n, uint8_t *private_key, uint8_t *public_key)
 {
     for (int i = 0; i < X25519_SIZE; i++)
-        private_key[i] = (uint8_t)rand();
+        private_key[i] = (uint8_t)(random_next(&n->random) >> 56);
     assert_int_equal(crypto_x25519_public(n->crypto, public_key, private_key), 0);
 }
 
@@ -136,9 +139,10 @@ static int open_world(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
-    srand(1);
-    for (int i = 0; i < NODES; i++)
+    for (uint32_t i = 0; i < NODES; i++) {
+        w->nodes[i].random = 1 + i;
         start(&w->nodes[i]);
+    }
     for (int a = 0; a < NODES; a++)
         for (int b = 0; b < NODES; b++)
             if (a != b)
@@ -277,6 +281,46 @@ static void steps_may_come_back_late_and_in_any_order(void **state)
     pass_time(w, SHORT_WHILE);
     bob->hold_steps = false;
     assert_true(comes(w, &bob->links_up, 2, PATIENCE));
+}
+
+/* An initiation that carries Bob's mac1 and nothing else that holds. */
+static void send_initiation(struct world *w, struct udp *from, uint32_t number)
+{
+    const struct node *bob = &w->nodes[BOB];
+    struct message_initiation message = {.type = put_le32(MESSAGE_INITIATION),
+                                         .ephemeral = {9, (uint8_t)number, (uint8_t)(number >> 8)}};
+    struct cookie_known none = {.until = 0};
+    assert_int_equal(cookie_seal_message(&none, bob->crypto, bob->public_key, (uint8_t *)&message, sizeof(message), 0),
+                     0);
+    struct udp_outgoing outgoing = {.data = (const uint8_t *)&message, .len = sizeof(message), .to = at(bob)};
+    udp_send(from, &outgoing, 1);
+}
+
+static void strangers_steps_are_bounded_and_do_not_hold_up_ours(void **state)
+{
+    struct world *w = *state;
+    struct node *bob = &w->nodes[BOB];
+    struct udp *stranger;
+    assert_int_equal(udp_open(&stranger, &(struct udp_options){.port = 0}), 0);
+    bob->hold_steps = true;
+    for (int i = 0; i < 320; i++) {
+        send_initiation(w, stranger, (uint32_t)i);
+        if (i % 32 == 31)
+            pass_time(w, SECOND / 50);
+    }
+    assert_int_equal(bob->held, 256);
+    assert_int_equal(counters(w, BOB).steps_dropped, 320 - 256);
+    introduce(w, BOB, ALICE);
+    engine_connect(bob->engine, bob->peer[ALICE]);
+    assert_int_equal(bob->held, 257);
+    assert_int_equal(bob->steps[256].text_kind, STATIC_STEP_SEAL_TEXT);
+    bob->hold_steps = false;
+    assert_true(comes(w, &bob->links_up, 1, PATIENCE));
+    assert_int_equal(bob->links_up, 1);
+    introduce(w, CAROL, BOB); /* and there is room again */
+    engine_connect(w->nodes[CAROL].engine, w->nodes[CAROL].peer[BOB]);
+    assert_true(comes(w, &bob->links_up, 2, PATIENCE));
+    udp_close(stranger);
 }
 
 static void a_peer_without_a_path_is_wanted_and_gets_what_waited(void **state)
@@ -515,6 +559,7 @@ int main(void)
         TEST(a_frame_makes_a_session_and_arrives),
         TEST(what_is_no_frame_is_not_sent),
         TEST(steps_may_come_back_late_and_in_any_order),
+        TEST(strangers_steps_are_bounded_and_do_not_hold_up_ours),
         TEST(a_peer_without_a_path_is_wanted_and_gets_what_waited),
         TEST(a_silent_peer_is_told_of_and_not_answered),
         TEST(the_second_key_is_answered_to_one_alone),

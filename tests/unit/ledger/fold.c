@@ -566,6 +566,7 @@ static void a_root_that_replaces_sequencers_takes_the_place_after_the_entry_it_n
     s.root.last.index = fold_head(n->f)->index;
     memcpy(s.root.last.hash, fold_head(n->f)->hash, SHA256_SIZE);
     fold_root(n->f, s.root.last.fold_root);
+    s.root.time = NOW + 7;
     memcpy(s.root.sequencers[0], n->p->keys[HUB_SEQUENCER], ED25519_PUBLIC_SIZE);
     struct said replacing;
     SAY(n->p, &replacing, &s, OWNER);
@@ -581,6 +582,7 @@ static void a_root_that_replaces_sequencers_takes_the_place_after_the_entry_it_n
     enum fold_verdict verdict;
     assert_int_equal(fold_apply(rebuilt, &replacing.s, NOW, &verdict), 0);
     assert_int_equal(verdict, VERDICT_STANDS);
+    assert_int_equal(fold_head(rebuilt)->time, NOW + 7); /* no sequencer chose it */
     assert_true(fold_sequences(rebuilt, n->p->keys[HUB_SEQUENCER]));
     assert_false(fold_sequences(rebuilt, n->p->keys[SEQUENCER]));
     assert_false(fold_replaces(rebuilt, &replacing.s));

@@ -15,6 +15,7 @@
 
 #define HISTORIES 250
 #define STEPS 70
+#define TAKE_AWAYS 16
 #define START UINT64_C(1000)
 
 /* Numbers of people: few, so that they meet. */
@@ -29,7 +30,9 @@ struct history {
     struct model *m;
     uint64_t time;
     uint32_t count;
-    struct said said[STEPS]; /* all entries, and the last take-away at [count] */
+    struct said said[STEPS]; /* all entries */
+    uint32_t aside_count;
+    struct said aside[TAKE_AWAYS]; /* that came before they were sequenced, if ever */
     enum fold_verdict verdicts[STEPS];
     uint64_t times[STEPS];
 };
@@ -150,6 +153,7 @@ static void make_root(struct history *h, struct statement *s, struct signers *si
     if (s->root.replaces) {
         s->root.last.index = h->m->head.index - chance(h, 10);
         memcpy(s->root.last.hash, h->m->head.hash, SHA256_SIZE);
+        s->root.time = h->m->head.time + below(h, 4) - chance(h, 5);
         model_merkle_root(h->m, s->root.last.fold_root);
         s->root.last.fold_root[3] ^= chance(h, 10);
     }
@@ -320,10 +324,11 @@ static bool make(struct history *h, struct said *out)
     return sign(h, out, &s, &signers);
 }
 
-/* An entry that was made before is made again, byte for byte. */
+/* What was said before is said again, byte for byte. */
 static bool repeat(struct history *h, struct said *out)
 {
-    const struct said *old = &h->said[below(h, h->count)];
+    const struct said *old =
+        h->aside_count > 0 && chance(h, 50) ? &h->aside[below(h, h->aside_count)] : &h->said[below(h, h->count)];
     memcpy(out->bytes, old->bytes, old->s.len);
     assert_int_equal(statement_decode(h->p->c, &out->s, out->bytes, old->s.len), 0);
     for (uint32_t i = 0; i < out->s.signature_count; i++)
@@ -445,7 +450,7 @@ static void save_and_load(struct history *h)
 
 static void take_away(struct history *h)
 {
-    struct said *out = &h->said[h->count];
+    struct said *out = &h->aside[h->aside_count++];
     struct signers signers = {0};
     static const enum statement_kind kinds[] = {STATEMENT_REVOKE, STATEMENT_ISOLATE, STATEMENT_ISOLATE,
                                                 STATEMENT_UNINVITE};
@@ -471,6 +476,7 @@ static void apply(struct history *h, struct said *said, bool forged)
     }
     assert_int_equal(error, 0);
     model_apply(h->m, &said->s, h->time, verdict);
+    h->time = fold_head(h->f)->time;
     h->verdicts[h->count] = verdict;
     h->times[h->count++] = h->time;
 }
@@ -479,17 +485,11 @@ static void step(struct history *h)
 {
     struct said *said = &h->said[h->count];
     h->time += below(h, 4);
-    bool forged = h->count > 0 && chance(h, 5) ? repeat(h, said) : make(h, said);
+    bool forged = h->count > 0 && chance(h, 8) ? repeat(h, said) : make(h, said);
     apply(h, said, forged);
-    if (h->m->count > 0 && h->count < STEPS && chance(h, 8) && h->m->waiting_count < MODEL_WAITING_MAX) {
-        /* Sometimes it is the very next entry, sometimes it waits for good: the model must have bytes that stay. */
+    if (h->m->count > 0 && h->aside_count < TAKE_AWAYS && chance(h, 15))
         take_away(h);
-        if (chance(h, 60) && h->m->waiting_count > 0 && h->m->waiting[h->m->waiting_count - 1].bytes == said[1].bytes)
-            apply(h, &h->said[h->count], false);
-        else
-            h->m->waiting_count = 0, save_and_load(h);
-    }
-    if (chance(h, 5) && h->m->count > 0)
+    if (chance(h, 3) && h->m->count > 0)
         save_and_load(h);
     compare(h);
 }
@@ -518,7 +518,7 @@ static void live(struct people *p, uint64_t seed, uint32_t *tally)
     h->m = calloc(1, sizeof(*h->m));
     h->m->c = p->c;
     assert_int_equal(fold_new(&h->f, p->c), 0);
-    while (h->count + 2 < STEPS)
+    while (h->count < STEPS)
         step(h);
     replay_trusted(h);
     for (uint32_t i = 0; i < h->count; i++)

@@ -13,6 +13,8 @@ static void must(bool condition)
 
 static bool same(const void *a, const void *b)
 {
+    if (!a || !b)
+        abort();
     return memcmp(a, b, 32) == 0;
 }
 
@@ -155,7 +157,7 @@ static enum fold_verdict judge_root(const struct model *m, const struct statemen
         return VERDICT_OLD_ROOT;
     model_merkle_root(m, root);
     if (s->root.replaces && (s->root.last.index != m->head.index || !same(s->root.last.hash, m->head.hash) ||
-                             !same(s->root.last.fold_root, root)))
+                             !same(s->root.last.fold_root, root) || s->root.time < m->head.time))
         return VERDICT_WRONG_PLACE;
     return VERDICT_STANDS;
 }
@@ -373,6 +375,8 @@ static void stop_waiting(struct model *m, uint32_t i)
 void model_apply(struct model *m, const struct statement *s, uint64_t time, enum fold_verdict verdict)
 {
     uint8_t chained[72];
+    if (verdict == VERDICT_STANDS && s->kind == STATEMENT_ROOT && s->root.replaces)
+        time = s->root.time;
     if (m->count == 0) {
         m->head.index = 0;
         m->head.time = s->root.time;

@@ -147,7 +147,7 @@ static void names_patterns_groups_and_endpoints_are_checked(void **state)
     static const char *const patterns[] = {"", "a**", "-*", "*a", "a_", "A*"};
     for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
         o = full_scope();
-        strcpy(o.scope.names[0], patterns[i]);
+        memcpy(o.scope.names[0], patterns[i], strlen(patterns[i]) + 1);
         assert_true(is_refused(&o));
     }
     o = full_scope();

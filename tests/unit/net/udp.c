@@ -1,5 +1,6 @@
 #include "net/udp.h"
 
+#include "base/bytes.h"
 #include "net/loop.h"
 #include "net/tun.h"
 #include "support.h"
@@ -531,6 +532,35 @@ static void taken_port_is_refused(void **state)
     udp_close(first);
 }
 
+static void sockets_that_another_opened_are_used_and_stay_the_others(void **state)
+{
+    (void)state;
+    struct pair pair;
+    int fds[2];
+    uint16_t port;
+    pair_open(&pair, false);
+    udp_close(pair.b);
+    assert_int_equal(udp_open_sockets(0, fds, &port), 0);
+    for (int i = 0; i < 2; i++) { /* again, after it was closed */
+        assert_int_equal(udp_adopt(&pair.b, fds[0], fds[1], false), 0);
+        assert_int_equal(udp_port(pair.b), port);
+        EACH_FAMILY(family)
+        {
+            struct udp_outgoing message = message_to(&pair, family, SEGMENT * SEGMENTS, SEGMENT);
+            send_one(&pair, &message);
+            assert_false(is_zero(pair.received[0].from.local, 16));
+        }
+        udp_close(pair.b);
+    }
+    assert_int_equal(udp_adopt(&pair.b, fds[0], -1, false), 0);
+    assert_int_equal(udp_fd(pair.b, ENDPOINT_IPV6), -1);
+    assert_int_equal(udp_port(pair.b), port);
+    pair_close(&pair);
+    assert_int_equal(udp_adopt(&pair.b, -1, -1, false), ERROR_IO);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void mark_is_set_on_both_families(void **state)
 {
     (void)state;
@@ -589,6 +619,7 @@ int main(void)
         cmocka_unit_test(several_threads_send_and_learn_limits),
         cmocka_unit_test(full_buffer_is_waited_for_only_so_long),
         cmocka_unit_test(taken_port_is_refused),
+        cmocka_unit_test(sockets_that_another_opened_are_used_and_stay_the_others),
         cmocka_unit_test(mark_is_set_on_both_families),
         cmocka_unit_test(message_without_a_family_is_refused_alone),
     };

@@ -1,0 +1,92 @@
+/* The state process: has no key and no network; see state_server.h. */
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "net/loop.h"
+#include "proc/drop.h"
+#include "proc/messages.h"
+#include "proc/permits.h"
+#include "roles.h"
+#include "state_server.h"
+
+#define BUILD_TIME UINT64_C(1793491200) /* 2026-11-01: no clock was before it when this was written */
+#define GROUP "nightjar"
+
+static gid_t group_that_may_ask(void)
+{
+    const struct group *group = getgrnam(GROUP);
+    return group ? group->gr_gid : (gid_t)-1;
+}
+
+static int open_links(struct state_setup *setup)
+{
+    int error = permits_open(&setup->parent, PROC_FD_PARENT, PROC_STATE, PROC_PARENT);
+    if (!error)
+        error = permits_open(&setup->keys, STATE_FD_KEYS, PROC_STATE, PROC_KEYS);
+    return error ? error : permits_open(&setup->engine, STATE_FD_ENGINE, PROC_STATE, PROC_ENGINE);
+}
+
+static void close_links(struct state_setup *setup)
+{
+    ipc_free(setup->parent);
+    ipc_free(setup->keys);
+    ipc_free(setup->engine);
+}
+
+static int serve(const struct state_setup *setup)
+{
+    struct state *s;
+    int error = state_new(&s, setup);
+    if (error)
+        return error;
+    do
+        error = state_turn(s);
+    while (error == ERROR_AGAIN);
+    state_free(s);
+    return error;
+}
+
+static int run(struct state_setup *setup)
+{
+    uint64_t fds = DROP_FD(PROC_FD_PARENT) | DROP_FD(STATE_FD_KEYS) | DROP_FD(STATE_FD_ENGINE) |
+                   DROP_FD(STATE_FD_LEDGER) | DROP_FD(STATE_FD_OPENINGS) | DROP_FD(STATE_FD_OUTBOX);
+    if (setup->control_fd >= 0)
+        fds |= DROP_FD(STATE_FD_CONTROL);
+    const struct drop drop = {.role = PROC_STATE, .fds = fds};
+    int error = drop_privileges(&drop);
+    if (!error)
+        error = loop_new(&setup->loop);
+    if (!error)
+        error = open_links(setup);
+    return error ? error : serve(setup);
+}
+
+int state_main(void)
+{
+    struct state_setup setup = {.ledger = files_in(STATE_FD_LEDGER),
+                                .openings = files_in(STATE_FD_OPENINGS),
+                                .outbox = files_in(STATE_FD_OUTBOX),
+                                .control_fd = fcntl(STATE_FD_CONTROL, F_GETFD) >= 0 ? STATE_FD_CONTROL : -1,
+                                .uid = getuid(),
+                                .gid = group_that_may_ask(), /* before there are no files to read it from */
+                                .build_time = BUILD_TIME,
+                                .counter_name = engine_counter_name};
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk */
+    int error = crypto_new(&setup.crypto, CRYPTO_BULK_OPENSSL);
+    if (!error) {
+        error = run(&setup);
+        close_links(&setup);
+        loop_free(setup.loop);
+        crypto_free(setup.crypto);
+    }
+    if (!error || error == ERROR_GONE)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "error state-end why=\"%s\"\n", error_sentence(error));
+    return EXIT_FAILURE;
+}
