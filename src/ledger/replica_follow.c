@@ -8,6 +8,8 @@
 #define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
 #define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
 #define OPENINGS_PAUSE (5 * REPLICA_SECOND)
+#define COMPARED_BACK 1024u /* entries */
+#define SOURCES_TRIED 4u
 #define GREETED_EVERY (5 * REPLICA_SECOND)
 
 /* ---- links ---- */
@@ -286,35 +288,49 @@ void follow_better(struct replica *r)
     follow_head(r, &from, (struct frame_view){bytes, sizeof(bytes)});
 }
 
-/* The server's word is not worth another pull: whoever is next in turn is asked. */
-static void after_advance(struct replica *r, enum advance_result result, const struct signed_head *target,
-                          const struct device_id *source)
+/* Another history, or a server's lie: the same entries from an earlier place on tell. False: we keep nothing earlier.
+ */
+static bool widen(struct replica *r, const struct signed_head *target, const struct device_id *source)
+{
+    uint64_t end = history_end(&r->history), kept = end - r->history.first;
+    if (kept < 2)
+        return false;
+    begin_pull(r, end - (kept - 1 < COMPARED_BACK ? kept - 1 : COMPARED_BACK), target, source);
+    r->follow.widened = r->follow.pull != NULL;
+    return r->follow.widened;
+}
+
+/* The next source in turn is asked for what this one did not have. */
+static void blame(struct replica *r, const struct signed_head *target, const struct device_id *source)
 {
     struct follow *f = &r->follow;
     struct device_id next;
+    r->counters.bad_parts++;
+    problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
+    if (++f->failures < SOURCES_TRIED && choose_upstream(r, ++f->turn, &next) && !id_equal(&next, source))
+        begin_pull(r, history_end(&r->history), target, &next);
+}
+
+static void after_advance(struct replica *r, enum advance_result result, const struct signed_head *target,
+                          const struct device_id *source)
+{
     switch (result) {
     case ADVANCE_DONE:
-        f->failures = 0;
+        r->follow.failures = 0;
+        problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, false);
         break;
-    case ADVANCE_PARTED: /* another history, or another server's lie: an earlier beginning tells */
-        if (history_end(&r->history) > r->history.first + 1) {
-            uint64_t back = history_end(&r->history) - r->history.first;
-            begin_pull(r, history_end(&r->history) - (back - 1 < 1024 ? back - 1 : 1024), target, source);
-            f->widened = f->pull != NULL;
-            break;
-        }
-        /* fall through */
+    case ADVANCE_PARTED:
+        if (!widen(r, target, source))
+            blame(r, target, source);
+        break;
     case ADVANCE_BAD:
-        r->counters.bad_parts++;
-        problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
-        if (++f->failures < 4 && choose_upstream(r, ++f->turn, &next) && !id_equal(&next, source))
-            begin_pull(r, history_end(&r->history), target, &next);
+        blame(r, target, source);
         break;
     case ADVANCE_SPLIT:
         found_split(r, target);
         break;
     case ADVANCE_STUCK:
-        f->stuck = true;
+        r->follow.stuck = true;
         problem_set(r, REPLICA_PROBLEM_FOLD_MISMATCH, NULL, NULL, true);
         break;
     }
