@@ -52,8 +52,19 @@ static const char *role(const json_t *a)
 {
     bool relay = json_is_true(json_object_get(a, "relay")), controller = json_is_true(json_object_get(a, "controller"));
     if (relay && controller)
-        return ", controller and relay";
-    return relay ? ", relay" : controller ? ", controller" : "";
+        return ", its controller and relay";
+    return relay ? ", a relay" : controller ? ", its controller" : "";
+}
+
+/* An operator's machine that is the controller too: init --all-on-this-host. */
+static bool is_trial(const json_t *a)
+{
+    size_t i;
+    const json_t *group;
+    bool is_operator = false;
+    json_array_foreach(json_object_get(a, "groups"), i, group) is_operator |=
+        strcmp(json_string_value(group), "operators") == 0;
+    return is_operator && json_is_true(json_object_get(a, "controller"));
 }
 
 static void print_head(const json_t *a)
@@ -63,6 +74,8 @@ static void print_head(const json_t *a)
         printf("%s of network %s%s\n", text(a, "device"), text(a, "network"), role(a));
     else
         printf("no member of network %s (yet, or any more)\n", text(a, "network"));
+    if (is_trial(a))
+        puts("  trial      operator, controller and relay are all on this host");
     printf("  addresses  ");
     print_list(json_object_get(a, "addresses"), "none");
     putchar('\n');
