@@ -30,9 +30,9 @@
 
 /* CAP_NET_ADMIN: the interface's addresses, and the table of darkness when it ends.
  * CAP_KILL: children that do not end run under ids of their own.
- * CAP_DAC_READ_SEARCH: the controller, which is started anew when it ends, runs in a folder that is its user's alone.
- * What the controller needs besides (ids, chroot) comes back with its exec, since it begins as root. */
-#define KEPT_CAPABILITIES (UINT64_C(1) << CAP_NET_ADMIN | UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_DAC_READ_SEARCH)
+ * What the controller needs to be started anew (its folder, ids, chroot) comes back with its exec, since it begins as
+ * root. */
+#define KEPT_CAPABILITIES (UINT64_C(1) << CAP_NET_ADMIN | UINT64_C(1) << CAP_KILL)
 
 #define NO_STATUS (-1)
 

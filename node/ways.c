@@ -220,14 +220,17 @@ int ways_open(struct ways *out, const struct options *options, struct place *pla
     return error;
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 void ways_give_away(struct ways *w)
 {
-    int *const fds[] = {&w->udp[0], &w->udp[1], &w->control};
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-        if (*fds[i] >= 0)
-            close(*fds[i]);
-        *fds[i] = -1;
-    }
+    close_fd(&w->udp[0]);
+    close_fd(&w->udp[1]);
     tun_close(w->tun);
     w->tun = NULL;
 }
@@ -235,18 +238,18 @@ void ways_give_away(struct ways *w)
 void ways_close(struct ways *w, const struct place *place)
 {
     char path[CONTROL_PATH_MAX];
-    bool was_up = w->interface != 0;
     ways_give_away(w);
-    if (was_up) {
-        control_path(place, path);
-        unlink(path);
-    }
     if (w->darkened && remove_table(place->hash) != 0)
         log_line("warning", "nft", "what=\"the host stays dark\" todo=\"nft delete table inet nightjar_%.8s\"",
                  place->hash);
     if (w->guarded && unguard_overlay(place->hash) != 0)
         log_line("warning", "nft", "todo=\"nft delete table inet nightjar_%.8s_overlay\"", place->hash);
     w->darkened = w->guarded = false;
+    if (w->control >= 0) {
+        control_path(place, path);
+        unlink(path);
+    }
+    close_fd(&w->control);
 }
 
 int ways_undarken(const struct place *place)

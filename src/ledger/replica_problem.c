@@ -14,7 +14,7 @@ static struct replica_problem *find(struct replica *r, enum replica_problem_kind
 {
     for (uint32_t i = 0; i < r->problem_count; i++) {
         struct replica_problem *p = &r->problems[i];
-        if (p->kind == kind && p->has_device == (id != NULL) && (!id || id_equal(&p->device, id)))
+        if (p->kind == kind && p->has_device == (id != NULL) && (!id || replica_id_equal(&p->device, id)))
             return p;
     }
     return NULL;
@@ -37,8 +37,8 @@ static void begin(struct replica *r, enum replica_problem_kind kind, const struc
     r->ops->problem(r->ops->context, p);
 }
 
-void problem_set(struct replica *r, enum replica_problem_kind kind, const struct device_id *id, const char *name,
-                 bool on)
+void replica_problem_set(struct replica *r, enum replica_problem_kind kind, const struct device_id *id,
+                         const char *name, bool on)
 {
     struct replica_problem *p = find(r, kind, id);
     if (on && !p)

@@ -15,7 +15,7 @@ struct device_id replica_invite_id(const struct device_id *id)
     return out;
 }
 
-bool founding_device(const struct replica *r, uint32_t *out)
+bool replica_founding_device(const struct replica *r, uint32_t *out)
 {
     const struct statement_root *root = r->fold ? fold_latest_root(r->fold) : NULL;
     if (!root || !root->founds)
@@ -35,7 +35,7 @@ static bool answers_invite_key(const struct replica *r, uint32_t self, uint32_t 
     *founder = 0;
     if (is_zero(r->config.invite_static_public, X25519_SIZE) || r->operator_knows)
         return false;
-    return founding_device(r, &founding) && founding == self && self != *founder;
+    return replica_founding_device(r, &founding) && founding == self && self != *founder;
 }
 
 static void describe_member(struct replica *r, struct replica_self *out, uint32_t i)
@@ -55,20 +55,20 @@ static void describe_member(struct replica *r, struct replica_self *out, uint32_
         out->invite_peer = fold_device_at(r->fold, founder)->id;
 }
 
-void publish_self(struct replica *r)
+void replica_publish_self(struct replica *r)
 {
     struct replica_self self;
     memset(&self, 0, sizeof(self)); /* with its padding: it is compared whole */
     uint32_t i;
-    bool known = self_position(r, &i);
-    if (known && is_present(r, i))
+    bool known = replica_self_position(r, &i);
+    if (known && replica_is_present(r, i))
         describe_member(r, &self, i);
     if (r->joining.ticket) {
         self.joining = true;
         self.member = false;
     }
-    problem_set(r, REPLICA_PROBLEM_REVOKED, NULL, NULL,
-                known && !is_present(r, i) && r->known[i].state != KNOWN_MISSING && !r->joining.ticket);
+    replica_problem_set(r, REPLICA_PROBLEM_REVOKED, NULL, NULL,
+                        known && !replica_is_present(r, i) && r->known[i].state != KNOWN_MISSING && !r->joining.ticket);
     if (r->self_told && memcmp(&self, &r->self, sizeof(self)) == 0)
         return;
     bool relay_now = self.relay && !r->self.relay;
@@ -172,7 +172,7 @@ static void publish_member(struct replica *r, struct view *v, uint32_t i)
 {
     struct known *k = &r->known[i];
     struct replica_device out = {0};
-    bool speaks = v->self && i != v->self_at && is_present(r, i);
+    bool speaks = v->self && i != v->self_at && replica_is_present(r, i);
     if (speaks) {
         describe(r, i, &out);
         grant(v, k, &out);
@@ -198,7 +198,7 @@ static uint32_t invite_flags(struct replica *r, const struct fold_device *d, str
         return 0;
     if (!k->joined_since)
         k->joined_since = r->now + 1;
-    const struct entry *join = history_at(&r->history, d->joined_at);
+    const struct entry *join = replica_history_at(&r->history, d->joined_at);
     bool over = k->seen || r->now >= k->joined_since + INVITE_GRACE * REPLICA_SECOND || !join ||
                 ledger_time(r) >= join->time + INVITE_GRACE;
     return over ? REPLICA_USED_INVITE : REPLICA_INVITE;
@@ -209,7 +209,7 @@ static void publish_invite(struct replica *r, const struct view *v, uint32_t i)
     struct known *k = &r->known[i];
     const struct fold_device *d = fold_device_at(r->fold, i);
     struct replica_device out = {0};
-    if (v->self && v->self->relay && i != v->self_at && known_is_good(k))
+    if (v->self && v->self->relay && i != v->self_at && replica_known_is_good(k))
         out.flags = invite_flags(r, d, k);
     if (!out.flags) {
         take_back(r, k, PUBLISHED_INVITE, &d->id);
@@ -226,7 +226,7 @@ static bool publish_founding(struct replica *r, const struct view *v, uint32_t i
 {
     struct known *k = &r->known[i];
     const struct fold_device *d = fold_device_at(r->fold, i);
-    if (!v->self || i == v->self_at || d->state != DEVICE_INVITED || !known_is_good(k))
+    if (!v->self || i == v->self_at || d->state != DEVICE_INVITED || !replica_known_is_good(k))
         return false;
     struct replica_device out = {.id = d->id, .flags = REPLICA_FOUNDING | REPLICA_RELAY, .has_endpoint = true};
     out.endpoint = k->endpoint;
@@ -239,15 +239,15 @@ static bool publish_founding(struct replica *r, const struct view *v, uint32_t i
 static void look_from(const struct replica *r, struct view *v)
 {
     memset(v, 0, sizeof(*v));
-    if (!self_position(r, &v->self_at) || !is_present(r, v->self_at))
+    if (!replica_self_position(r, &v->self_at) || !replica_is_present(r, v->self_at))
         return;
     v->self = &r->known[v->self_at];
-    v->set_count = policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
+    v->set_count = replica_policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
 }
 
-void publish(struct replica *r)
+void replica_publish(struct replica *r)
 {
-    publish_self(r);
+    replica_publish_self(r);
     if (!r->fold || r->joining.ticket)
         return;
     struct view *v = malloc(sizeof(*v));
@@ -255,7 +255,7 @@ void publish(struct replica *r)
         return; /* what was told stands until the next change */
     look_from(r, v);
     uint32_t founding;
-    bool founds = founding_device(r, &founding);
+    bool founds = replica_founding_device(r, &founding);
     for (uint32_t i = 0; i < r->known_count; i++) {
         if (founds && i == founding && publish_founding(r, v, i))
             continue;

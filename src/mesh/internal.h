@@ -24,8 +24,8 @@
 #define INTRODUCTION_REFUSED_TIME (10 * SECOND)
 #define INTRODUCTION_AGAIN_TIME (3 * SECOND)
 
-#define TELLS_MAX 64u       /* that wait for the state */
-#define TELLS_A_SECOND 32u  /* that we look at */
+#define TELLS_MAX 256u      /* that wait for the state */
+#define TELLS_A_SECOND 128u /* of devices that are unknown here */
 #define QUESTIONS_MAX 1024u /* that we settle as a relay at once */
 #define QUESTIONS_OF_ONE_MAX 64u
 #define QUESTION_MEET_TIME (2 * SECOND) /* for the state to say whether they may */

@@ -67,6 +67,18 @@ static void retry(struct mesh *m, struct relay *r, uint64_t now)
 
 /* ---- Choosing ---- */
 
+/* Whether it is not needed, when enough before it are chosen, or even up. */
+static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
+{
+    if (r->device->unusable)
+        return r->state != RELAY_IDLE && r->paths == 0;
+    if (r->state == RELAY_CONNECTING)
+        return enough_chosen && r->paths == 0;
+    if (r->state == RELAY_UP)
+        return enough_up && r->paths == 0;
+    return r->state == RELAY_FAILED && enough_up;
+}
+
 /* What is chosen: the first two by score that are up or being connected to. One that failed is tried on while fewer
  * than two before it are up; one that took its place is let go only when two before it are up. */
 void relays_choose(struct mesh *m, uint64_t now)
@@ -75,12 +87,9 @@ void relays_choose(struct mesh *m, uint64_t now)
     const uint32_t wanted = m->is_relay ? 0 : RELAYS_WANTED;
     for (uint32_t i = 0; i < m->relay_count && m->has_self; i++) {
         struct relay *r = m->relays[i];
-        bool usable = !r->device->unusable;
-        if (r->state == RELAY_IDLE && usable && chosen < wanted)
+        if (r->state == RELAY_IDLE && !r->device->unusable && chosen < wanted)
             become_connecting(m, r, now);
-        else if (r->state == RELAY_UP && r->paths == 0 && (up >= wanted || !usable))
-            become_idle(m, r);
-        else if (r->state == RELAY_FAILED && (up >= wanted || !usable))
+        else if (may_go(r, chosen >= wanted, up >= wanted))
             become_idle(m, r);
         up += r->state == RELAY_UP;
         chosen += r->state == RELAY_UP || r->state == RELAY_CONNECTING;

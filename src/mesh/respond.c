@@ -19,7 +19,7 @@ static void acknowledge(struct mesh *m, const struct device_id *relay, struct de
     mesh_send_frame(m, relay, &f);
 }
 
-/* More than a relay can mean honestly is not looked at. */
+/* More strangers than a relay can mean honestly are not looked at. */
 static bool too_many(struct mesh *m, uint64_t now)
 {
     uint64_t second = now / SECOND;
@@ -58,14 +58,16 @@ void tell_received(struct mesh *m, struct device *from, const struct frame_intro
         m->counters.strange++;
         return;
     }
+    struct device *known = devices_find(&m->devices, &asker);
+    if (known && is_member(known)) {
+        acknowledge(m, &relay, known, f->number, now);
+        return;
+    }
     if (too_many(m, now) || !wait_for(m, &relay, &asker, f->number, now)) {
         m->counters.flooding++;
         return;
     }
     m->ops.learn(m->ops.context, &relay, f->opening, f->head);
-    struct device *d = devices_find(&m->devices, &asker);
-    if (d)
-        tell_device(m, d, now);
 }
 
 void tell_device(struct mesh *m, struct device *d, uint64_t now)

@@ -35,7 +35,7 @@ static int open_socket(struct mnl_socket **out)
 {
     struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
     if (socket == NULL)
-        return error_of(errno);
+        return errno == EMFILE || errno == ENFILE ? ERROR_FULL : ERROR_IO;
     if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) != 0) {
         mnl_socket_close(socket);
         return ERROR_IO;

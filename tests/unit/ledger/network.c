@@ -886,12 +886,38 @@ uint64_t net_index(const struct net_node *node)
     return fold_head(replica_fold(node->replica))->index;
 }
 
-void net_sign(struct net *net, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE])
+void net_sign_by(struct net *net, uint8_t number, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE])
 {
     uint8_t seed[32];
-    seed_of(seed, SEQUENCER);
+    seed_of(seed, number);
     assert_int_equal(signed_head_sign(net->c, head, &net->network, seed), 0);
     signed_head_encode(head, out);
+}
+
+void net_sign(struct net *net, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE])
+{
+    net_sign_by(net, SEQUENCER, head, out);
+}
+
+struct net_bytes net_replace(struct net *net, const struct signed_head *last)
+{
+    static struct statement s;
+    uint8_t bytes[2048];
+    s = (struct statement){.kind = STATEMENT_ROOT, .network = net->network};
+    s.root = *fold_latest_root(replica_fold(NET_HUB(net)->replica));
+    s.root.version++;
+    s.root.time = net->wall;
+    s.root.founds = false;
+    memset(s.root.founding_invite, 0, ED25519_PUBLIC_SIZE);
+    s.root.role_count = 1; /* without the scoped role */
+    s.root.sequencer_count = 1;
+    signing_of(net, s.root.sequencers[0], NET_NEXT_SEQUENCER);
+    s.root.replaces = true;
+    s.root.last.index = last->head.index;
+    memcpy(s.root.last.hash, last->head.hash, SHA256_SIZE);
+    memcpy(s.root.last.fold_root, last->fold_root, SHA256_SIZE);
+    size_t len = sign_by(net, &s, OWNER, bytes, sizeof(bytes));
+    return make_submission(bytes, len, NULL, 0);
 }
 
 void net_send(struct net_node *to, const struct device_id *from, const struct frame *frame)

@@ -166,6 +166,10 @@ struct net_entry {
 void net_fake_begin(struct net *net, struct net_fake *fake, const struct net_entry *entries, uint32_t count,
                     void (*spoil)(struct signed_head *head));
 void net_fake_end(struct net *net, struct net_fake *fake);
+#define NET_NEXT_SEQUENCER 5
+void net_sign_by(struct net *net, uint8_t number, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE]);
+/* A root that continues there and makes NET_NEXT_SEQUENCER the sequencer; a submission. */
+struct net_bytes net_replace(struct net *net, const struct signed_head *last);
 void net_send(struct net_node *to, const struct device_id *from, const struct frame *frame);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../../../node/conf.h"
@@ -96,8 +97,10 @@ static int parse_options(struct options *out, const char *a, const char *b, cons
     const char *given[] = {"nightjard", a, b, c, d};
     char copies[5][32], *argv[6] = {NULL}, complaint[256] = "";
     int argc = 0;
-    for (; argc < 5 && given[argc]; argc++)
-        argv[argc] = strcpy(copies[argc], given[argc]);
+    for (; argc < 5 && given[argc]; argc++) {
+        snprintf(copies[argc], sizeof(copies[argc]), "%s", given[argc]);
+        argv[argc] = copies[argc];
+    }
     int error = options_parse(out, argc, argv, "/default", complaint);
     assert_true((error != 0) == (complaint[0] != '\0'));
     return error;

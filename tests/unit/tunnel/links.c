@@ -44,6 +44,17 @@ static void a_session_that_grew_too_old_is_told_once(void **state)
     assert_int_equal(w->nodes[BOB].tally.links_down, 1);
 }
 
+static void a_new_key_of_our_own_ends_links(void **state)
+{
+    struct world *w = *state;
+    const uint8_t private_key[X25519_SIZE] = {8, 1};
+    world_connect(w);
+    assert_int_equal(node_set_key(&w->nodes[ALICE], private_key), 0);
+    world_timers(w);
+    assert_int_equal(w->nodes[ALICE].tally.links_down, 1);
+    assert_int_equal(w->nodes[BOB].tally.links_down, 0);
+}
+
 static void a_handshake_that_is_given_up_is_told(void **state)
 {
     struct world *w = *state;
@@ -215,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(both_sides_are_told_of_each_session),
         TEST(a_session_that_grew_too_old_is_told_once),
+        TEST(a_new_key_of_our_own_ends_links),
         TEST(a_handshake_that_is_given_up_is_told),
         TEST(connect_makes_a_session_without_a_packet),
         TEST(connect_does_nothing_while_a_session_is_fresh_or_a_handshake_under_way),
