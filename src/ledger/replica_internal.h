@@ -111,7 +111,6 @@ struct follow {
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
-    uint32_t openings_behind;                           /* answers of servers that have not come as far as we have */
     uint32_t turn;                                      /* which source is next */
     uint64_t greet_next;                                /* ns */
 };
@@ -288,6 +287,8 @@ bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id 
 void replica_pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
 void replica_adopt_head(struct replica *r, const struct signed_head *head);
+/* A relay tells its head to whoever it has a session with. */
+void replica_notify_links(struct replica *r);
 
 /* replica_advance.c */
 enum advance_result {
@@ -328,8 +329,8 @@ void replica_errand_clear(struct replica *r);
 
 /* replica_submit.c */
 void replica_submissions_verdict(struct replica *r, const struct frame_joined *joined);
-void replica_submissions_look(struct replica *r); /* what has come into the ledger? */
-void replica_submissions_hasten(struct replica *r);
+void replica_submissions_look(struct replica *r);   /* what has come into the ledger? */
+void replica_submissions_hasten(struct replica *r); /* there may be someone to hand them to now */
 void replica_submissions_timer(struct replica *r);
 uint64_t replica_submissions_deadline(const struct replica *r);
 void replica_submissions_clear(struct replica *r);
