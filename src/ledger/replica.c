@@ -221,8 +221,7 @@ void replica_seen(struct replica *r, const struct device_id *id, uint64_t now)
     if (!replica_known_position(r, id, &i) || r->known[i].seen || fold_device_at(r->fold, i)->state != DEVICE_JOINED)
         return;
     r->known[i].seen = true;
-    r->dirty = true;
-    replica_settle(r);
+    replica_publish_invite(r, i); /* it alone: after a restart thousands come at once */
 }
 
 void replica_intruder(struct replica *r, const struct device_id *id, uint64_t now)

@@ -268,6 +268,8 @@ bool replica_policy_joins(const struct replica *r, const struct known *a, const 
 /* replica_publish.c */
 void replica_publish(struct replica *r);
 void replica_publish_self(struct replica *r);
+/* The invite of the device at this place alone. */
+void replica_publish_invite(struct replica *r, uint32_t i);
 bool replica_founding_device(const struct replica *r,
                              uint32_t *out); /* false: the network is not being founded any more */
 
@@ -286,7 +288,6 @@ bool replica_link_exists(const struct replica *r, const struct device_id *id);
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
 void replica_pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
-void replica_notify_links(struct replica *r);
 void replica_adopt_head(struct replica *r, const struct signed_head *head);
 /* A relay tells its head to whoever it has a session with. */
 void replica_notify_links(struct replica *r);

@@ -248,6 +248,16 @@ static void look_from(const struct replica *r, struct view *v)
     v->set_count = replica_policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
 }
 
+void replica_publish_invite(struct replica *r, uint32_t i)
+{
+    struct view *v = r->begun && !r->joining.ticket ? malloc(sizeof(*v)) : NULL;
+    if (!v)
+        return;
+    look_from(r, v);
+    publish_invite(r, v, i);
+    free(v);
+}
+
 void replica_publish(struct replica *r)
 {
     replica_publish_self(r);
