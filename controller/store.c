@@ -222,7 +222,8 @@ static int add_opening(struct openings *o, sqlite3_stmt *q)
         return ERROR_MEMORY;
     if (content.len)
         memcpy(copy, content.bytes, content.len);
-    next->bytes = (struct frame_view){copy, content.len};
+    next->bytes.bytes = copy;
+    next->bytes.len = content.len;
     o->count++;
     return 0;
 }
