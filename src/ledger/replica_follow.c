@@ -493,7 +493,7 @@ static bool needs_more(const struct replica *r)
 static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
-    struct frame hello = {.kind = FRAME_HELLO, .hello = {FRAME_VERSION, FRAME_VERSION, 0, 0, {0}}};
+    struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
     if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
