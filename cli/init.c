@@ -18,7 +18,7 @@ static int read_plan(struct cli *cli, const struct arguments *a, struct founding
     if (!name_is_valid(name, strlen(name)))
         return say_usage(cli, "init",
                          "\"%s\" cannot be a network's name: small letters, digits and dashes, at most 63.", name);
-    strcpy(plan->name, name);
+    memcpy(plan->name, name, strlen(name) + 1);
     if (!endpoint)
         return say_usage(cli, "init", "Say where the network's public host is: --endpoint ADDRESS:PORT.");
     if (!underlay_parse(&plan->endpoint, endpoint))
@@ -124,7 +124,7 @@ static int make(struct cli *cli, struct founding_plan *plan, const struct passph
 int command_init(struct cli *cli, const struct arguments *a)
 {
     struct founding_plan plan = {0};
-    struct passphrase passphrase;
+    struct passphrase passphrase = {0};
     struct state s;
     int result = read_plan(cli, a, &plan);
     if (result)

@@ -57,7 +57,7 @@ static int ask(int terminal, const char *prompt, struct passphrase *out)
 
 static int ask_twice(struct cli *cli, int terminal, struct passphrase *out)
 {
-    struct passphrase again;
+    struct passphrase again = {0};
     int error = ask(terminal, "A passphrase for the owner's keys: ", out);
     if (!error)
         error = ask(terminal, "The same again: ", &again);

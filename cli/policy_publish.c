@@ -118,7 +118,7 @@ static bool is_named(const struct rule_set *rules, const struct subject *subject
 
 static int compile(struct publishing *p)
 {
-    uint32_t count;
+    uint32_t count = 0;
     int error = list_subjects(p, &count);
     for (uint32_t i = 0; i < count && !error; i++) {
         const struct policy_change gone = {.subject = p->subjects[i], .gone = true};
