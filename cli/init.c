@@ -130,13 +130,12 @@ int command_init(struct cli *cli, const struct arguments *a)
     if (result)
         return result;
     plan.time = clock_now();
-    result = state_begin(cli, &s);
-    if (result)
-        return result;
-    result = get_new_passphrase(cli, a, &passphrase);
-    if (result)
-        state_abandon(&s);
-    else
+    result = state_check_free(cli);
+    if (!result)
+        result = get_new_passphrase(cli, a, &passphrase);
+    if (!result)
+        result = state_begin(cli, &s);
+    if (!result)
         result = make(cli, &plan, &passphrase, &s);
     wipe(&passphrase, sizeof(passphrase));
     return result;

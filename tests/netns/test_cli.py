@@ -5,9 +5,11 @@ import json
 import os
 import pty
 import re
+import signal
 import socket
 import stat
 import subprocess
+import termios
 import threading
 from pathlib import Path
 
@@ -238,6 +240,20 @@ def test_a_spoilt_ticket_is_told_apart_and_changes_nothing(tmp_path, spoil, sent
     assert [path.name for path in tmp_path.iterdir()] == ["op"]
 
 
+def test_ctrl_c_gives_the_terminal_its_echo_back(tmp_path):
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(NIGHTJAR, [str(NIGHTJAR), "init", "plant", "--endpoint", "1.2.3.4:5", "--state", str(tmp_path / "op")])
+    seen = b""
+    while b"keys: " not in seen:
+        seen += os.read(terminal, 4096)
+    assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.write(terminal, b"half a pass\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGINT
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    assert not any(tmp_path.iterdir())
+
+
 # Inviting
 
 def test_no_ticket_while_no_relay_has_joined(tmp_path):
@@ -252,6 +268,7 @@ def test_without_a_daemon_an_invite_waits_in_the_outbox(trial):
     assert answer["ticket"].startswith("nightjar-ticket-1:")
     names = [path.name for path in (trial.state / "outbox").iterdir()]
     assert len(names) == 1 and re.fullmatch("[0-9a-f]{64}", names[0])
+    assert trial.json("invite", "pump-4", "--wait", code=1)["pending"]
 
 
 def test_a_name_that_waits_is_taken(trial):
