@@ -187,7 +187,7 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
     return a->head.index > b->head.index || (a->head.index == b->head.index && a->head.time > b->head.time);
 }
 
-static void notify(struct replica *r)
+void replica_notify_links(struct replica *r)
 {
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
     if (!r->self.relay)
@@ -210,7 +210,7 @@ void replica_adopt_head(struct replica *r, const struct signed_head *head)
         r->head_kept = head->head.time;
         r->ops->keep_head(r->ops->context, r->signed_bytes);
     }
-    notify(r);
+    replica_notify_links(r);
     replica_submissions_look(r);
     r->dirty = true;
 }

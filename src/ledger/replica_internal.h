@@ -285,6 +285,7 @@ bool replica_link_exists(const struct replica *r, const struct device_id *id);
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
 void replica_pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
+void replica_notify_links(struct replica *r);
 void replica_adopt_head(struct replica *r, const struct signed_head *head);
 
 /* replica_advance.c */

@@ -76,7 +76,7 @@ void replica_publish_self(struct replica *r)
     r->self_told = true;
     r->ops->self(r->ops->context, &self);
     if (relay_now) /* whoever came before waits for it: at the hub, the operator */
-        notify_links(r);
+        replica_notify_links(r);
 }
 
 static void put_grants(struct cursor *c, const struct grant *grants, uint32_t count)
