@@ -317,6 +317,7 @@ def test_a_published_policy_is_kept_and_waits(trial, tmp_path):
     answer = trial.json("policy", "publish", tmp_path / "plant.yaml")
     assert answer["pending"] and answer["version"] == 2 and answer["changes"] == 4
     assert (trial.state / "policy/2.yaml").read_text() == POLICY
+    assert trial.json("policy", "show")["version"] == 1, "it is not in force yet"
     assert "still waits" in trial.run("policy", "publish", tmp_path / "plant.yaml", code=1)[1]
 
 
