@@ -11,6 +11,10 @@
 #include "show.h"
 #include "state.h"
 
+#define DAY UINT64_C(86400)
+#define HUB_JOINS_WITHIN (30 * DAY)
+#define HUB_JOINS_SOMETIME (36500 * DAY) /* by a clock that was never set, no nearer end makes sense */
+
 static int read_plan(struct cli *cli, const struct arguments *a, struct founding_plan *plan)
 {
     const char *name = a->operands[0], *endpoint = argument_value(a, "--endpoint", 0);
@@ -130,6 +134,7 @@ int command_init(struct cli *cli, const struct arguments *a)
     if (result)
         return result;
     plan.time = clock_now();
+    plan.join_before = plan.time + (clock_is_plausible(plan.time) ? HUB_JOINS_WITHIN : HUB_JOINS_SOMETIME);
     result = state_check_free(cli);
     if (!result)
         result = get_new_passphrase(cli, a, &passphrase);

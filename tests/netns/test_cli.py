@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -157,6 +158,25 @@ def test_init_refuses_what_exists_and_leaves_it(tmp_path):
     err = cli.run("init", "other", "--endpoint", "1.2.3.4:5", "--no-passphrase", code=1)[1]
     assert "exists already" in err
     assert before == {path: path.read_bytes() for path in cli.state.rglob("*") if path.is_file()}
+
+
+def test_a_killed_init_has_made_all_or_nothing(tmp_path):
+    cli = Cli(tmp_path / "op")
+    whole = 0
+    for delay in range(40):
+        making = subprocess.Popen([NIGHTJAR, "init", "plant", "--endpoint", "1.2.3.4:5", "--no-passphrase",
+                                   "--all-on-this-host", "--state", cli.state], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            making.wait(delay / 1000)
+        making.kill()
+        making.wait()
+        if cli.state.exists():
+            cli.run("invite", "p")
+            shutil.rmtree(cli.state)
+            whole += 1
+    cli.run("init", "plant", "--endpoint", "1.2.3.4:5", "--no-passphrase")
+    assert whole < 40 and not (tmp_path / "op.new").exists()
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
