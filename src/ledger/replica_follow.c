@@ -366,12 +366,6 @@ static void ledger_came(struct replica *r)
     replica_follow_better(r);
 }
 
-/* A server that has not come as far as we have mostly catches up at once. */
-static uint64_t behind_pause(uint32_t times)
-{
-    return (REPLICA_SECOND / 16) << (times < 6 ? times : 6);
-}
-
 static void openings_came(struct replica *r)
 {
     struct follow *f = &r->follow;
@@ -393,8 +387,7 @@ static void openings_came(struct replica *r)
     }
     f->openings_wanted = !good || f->openings_anew || to < ours;
     f->openings_anew = false;
-    f->openings_behind = good && to < ours ? f->openings_behind + 1 : 0;
-    f->openings_next = r->now + (f->openings_wanted && good ? behind_pause(f->openings_behind) : OPENINGS_PAUSE);
+    f->openings_next = r->now + (f->openings_wanted && good ? REPLICA_SECOND : OPENINGS_PAUSE);
     if (good && !f->openings_wanted)
         f->openings_from = f->openings_at + 1;
     r->dirty = true;

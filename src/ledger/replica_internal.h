@@ -111,7 +111,6 @@ struct follow {
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
-    uint32_t openings_behind;                           /* answers of servers that have not come as far as we have */
     uint32_t turn;                                      /* which source is next */
     uint64_t greet_next;                                /* ns */
 };
