@@ -12,9 +12,9 @@
 #include "packets.h"
 #include "wire/message.h"
 
-#define MODEL_MAX 4096u
-#define PORTS 6u
-#define PEERS 3u
+#define MODEL_MAX 8192u
+#define PORTS 2u
+#define PEERS 2u
 
 /* A seed's own sequence (xorshift64), so that a failure comes again. */
 static uint64_t dice;
@@ -163,7 +163,7 @@ static void run(unsigned seed)
     dice = seed;
     model.count = 0;
     assert_int_equal(flow_table_new(&table, 4096, (const uint8_t[16]){(uint8_t)seed}), 0);
-    for (int step = 0; step < 3000; step++) {
+    for (int step = 0; step < 4000; step++) {
         uint64_t peer = (uint64_t)draw() % PEERS;
         struct peer_grants *g = &grants[peer];
         if (g->version == 0 || draw() % 40 == 0)
