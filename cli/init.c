@@ -11,6 +11,10 @@
 #include "show.h"
 #include "state.h"
 
+#define DAY UINT64_C(86400)
+#define HUB_JOINS_WITHIN (30 * DAY)
+#define HUB_JOINS_SOMETIME (36500 * DAY) /* by a clock that was never set, no nearer end makes sense */
+
 static int read_plan(struct cli *cli, const struct arguments *a, struct founding_plan *plan)
 {
     const char *name = a->operands[0], *endpoint = argument_value(a, "--endpoint", 0);
@@ -130,13 +134,13 @@ int command_init(struct cli *cli, const struct arguments *a)
     if (result)
         return result;
     plan.time = clock_now();
-    result = state_begin(cli, &s);
-    if (result)
-        return result;
-    result = get_new_passphrase(cli, a, &passphrase);
-    if (result)
-        state_abandon(&s);
-    else
+    plan.join_before = plan.time + (clock_is_plausible(plan.time) ? HUB_JOINS_WITHIN : HUB_JOINS_SOMETIME);
+    result = state_check_free(cli);
+    if (!result)
+        result = get_new_passphrase(cli, a, &passphrase);
+    if (!result)
+        result = state_begin(cli, &s);
+    if (!result)
         result = make(cli, &plan, &passphrase, &s);
     wipe(&passphrase, sizeof(passphrase));
     return result;

@@ -262,8 +262,10 @@ static int hand_in(struct inviting *i)
     if (outcome == OUTBOX_FAILED || outcome == OUTBOX_REFUSED)
         return EXIT_NO;
     fill_ticket(i);
-    return ticket_show(i->cli, &i->ticket, argument_given(i->arguments, "--qr"),
-                       json_pack("{s:s, s:b}", "device", i->opening.invite.name, "pending", outcome == OUTBOX_PENDING));
+    int result =
+        ticket_show(i->cli, &i->ticket, argument_given(i->arguments, "--qr"),
+                    json_pack("{s:s, s:b}", "device", i->opening.invite.name, "pending", outcome == OUTBOX_PENDING));
+    return result ? result : outbox_exit_code(outcome, i->arguments);
 }
 
 static int invite(struct inviting *i, struct statement *s)

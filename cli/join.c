@@ -90,7 +90,7 @@ static int compare_begun(struct joining *j, const struct state *s, bool *same)
     int error = files_read_new(&ledger, KEPT_TICKET, TICKET_TEXT_MAX, &text, &len);
     if (error)
         return error;
-    uint8_t *buffer = malloc(len + 1), invite[SHA256_SIZE];
+    uint8_t *buffer = malloc(len + 1), invite[SHA256_SIZE] = {0};
     if (!buffer)
         error = ERROR_MEMORY;
     else if (ticket_parse(j->cli->crypto, &begun, (const char *)text, len, buffer))

@@ -4,10 +4,10 @@ _nightjar_options()
 {
     case $1 in
     init) echo --endpoint --all-on-this-host --ipv4 --passphrase-fd --no-passphrase ;;
-    invite) echo --group --site --relay --expires --until --qr --passphrase-fd ;;
+    invite) echo --group --site --relay --expires --until --qr --wait --passphrase-fd ;;
     up) echo --darken --keep --listen --foreground ;;
     ping) echo -c ;;
-    policy) [[ $2 == publish ]] && echo --passphrase-fd ;;
+    policy) [[ $2 == publish ]] && echo --wait --passphrase-fd ;;
     esac
     echo --state --json --quiet --help
 }

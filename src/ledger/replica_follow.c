@@ -476,7 +476,7 @@ static void ledger_timer(struct replica *r)
 }
 
 /* What must be here and is not: it is asked for every few seconds, of each relay in turn. */
-static bool needs_more(const struct replica *r)
+bool replica_needs_more(const struct replica *r)
 {
     uint32_t self;
     if (!replica_self_position(r, &self))
@@ -506,7 +506,7 @@ void replica_follow_timer(struct replica *r)
 {
     struct follow *f = &r->follow;
     greet_controller(r);
-    if (r->fold && !f->openings_wanted && r->now >= f->openings_next && needs_more(r)) {
+    if (r->fold && !f->openings_wanted && r->now >= f->openings_next && replica_needs_more(r)) {
         replica_want_openings(r, 0);
         f->openings_next = r->now;
     }

@@ -5,9 +5,12 @@ import json
 import os
 import pty
 import re
+import shutil
+import signal
 import socket
 import stat
 import subprocess
+import termios
 import threading
 from pathlib import Path
 
@@ -157,6 +160,25 @@ def test_init_refuses_what_exists_and_leaves_it(tmp_path):
     assert before == {path: path.read_bytes() for path in cli.state.rglob("*") if path.is_file()}
 
 
+def test_a_killed_init_has_made_all_or_nothing(tmp_path):
+    cli = Cli(tmp_path / "op")
+    whole = 0
+    for delay in range(40):
+        making = subprocess.Popen([NIGHTJAR, "init", "plant", "--endpoint", "1.2.3.4:5", "--no-passphrase",
+                                   "--all-on-this-host", "--state", cli.state], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            making.wait(delay / 1000)
+        making.kill()
+        making.wait()
+        if cli.state.exists():
+            cli.run("invite", "p")
+            shutil.rmtree(cli.state)
+            whole += 1
+    cli.run("init", "plant", "--endpoint", "1.2.3.4:5", "--no-passphrase")
+    assert whole < 40 and not (tmp_path / "op.new").exists()
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     small = tmp_path / "small"
     small.mkdir()
@@ -238,6 +260,20 @@ def test_a_spoilt_ticket_is_told_apart_and_changes_nothing(tmp_path, spoil, sent
     assert [path.name for path in tmp_path.iterdir()] == ["op"]
 
 
+def test_ctrl_c_gives_the_terminal_its_echo_back(tmp_path):
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(NIGHTJAR, [str(NIGHTJAR), "init", "plant", "--endpoint", "1.2.3.4:5", "--state", str(tmp_path / "op")])
+    seen = b""
+    while b"keys: " not in seen:
+        seen += os.read(terminal, 4096)
+    assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.write(terminal, b"half a pass\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGINT
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    assert not any(tmp_path.iterdir())
+
+
 # Inviting
 
 def test_no_ticket_while_no_relay_has_joined(tmp_path):
@@ -252,6 +288,7 @@ def test_without_a_daemon_an_invite_waits_in_the_outbox(trial):
     assert answer["ticket"].startswith("nightjar-ticket-1:")
     names = [path.name for path in (trial.state / "outbox").iterdir()]
     assert len(names) == 1 and re.fullmatch("[0-9a-f]{64}", names[0])
+    assert trial.json("invite", "pump-4", "--wait", code=1)["pending"]
 
 
 def test_a_name_that_waits_is_taken(trial):
@@ -300,6 +337,7 @@ def test_a_published_policy_is_kept_and_waits(trial, tmp_path):
     answer = trial.json("policy", "publish", tmp_path / "plant.yaml")
     assert answer["pending"] and answer["version"] == 2 and answer["changes"] == 4
     assert (trial.state / "policy/2.yaml").read_text() == POLICY
+    assert trial.json("policy", "show")["version"] == 1, "it is not in force yet"
     assert "still waits" in trial.run("policy", "publish", tmp_path / "plant.yaml", code=1)[1]
 
 

@@ -55,7 +55,7 @@ struct net_node {
     struct grant out[NET_PUBLISHED][4], in[NET_PUBLISHED][4];
     struct replica_self self;
     /* the disk */
-    struct net_log entries, openings, take_aways;
+    struct net_log entries, openings, take_aways, outbox;
     struct net_bytes base, head;
     uint64_t floor;
     /* what was said */
@@ -64,7 +64,7 @@ struct net_node {
         uint8_t statement[SHA256_SIZE];
         enum fold_verdict verdict;
         uint64_t index;
-    } outcomes[32];
+    } outcomes[64];
     uint32_t outcome_count;
     bool joined_called;
     enum fold_verdict joined;
