@@ -53,13 +53,12 @@ static void controller_folder(char out[PATH_MAX + 16], const struct state *s)
 
 static bool hex_parse(uint8_t *out, size_t len, const char *text)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned byte;
-        if (strspn(text + 2 * i, "0123456789abcdef") < 2 || sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return false;
-        out[i] = (uint8_t)byte;
-    }
-    return text[2 * len] == 0;
+    static const char digits[] = "0123456789abcdef";
+    if (strlen(text) != 2 * len || strspn(text, digits) != 2 * len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 | (strchr(digits, text[2 * i + 1]) - digits));
+    return true;
 }
 
 int founder_init_controller(struct cli *cli, struct state *s, uint8_t sequencer[ED25519_PUBLIC_SIZE])

@@ -44,7 +44,7 @@ static int read_group(struct inviting *i, const char *name)
         if (strcmp(o->groups[g].name, name) == 0)
             return 0;
     struct opening_group *group = &o->groups[o->group_count++];
-    strcpy(group->name, name);
+    memcpy(group->name, name, strlen(name) + 1);
     return 0;
 }
 
@@ -65,7 +65,7 @@ static int read_place(struct inviting *i)
         return say_usage(i->cli, "invite", "\"%s\" cannot be a site: small letters, digits and dashes, at most 63.",
                          site);
     if (site)
-        strcpy(o->site, site);
+        memcpy(o->site, site, strlen(site) + 1);
     o->relay = relay != NULL;
     if (relay && !underlay_parse(&o->endpoint, relay))
         return say_usage(
@@ -98,7 +98,7 @@ static int read_request(struct inviting *i, struct statement_invite *terms)
     if (!name_is_valid(name, strlen(name)))
         return say_usage(i->cli, "invite",
                          "\"%s\" cannot be a device's name: small letters, digits and dashes, at most 63.", name);
-    strcpy(i->opening.invite.name, name);
+    memcpy(i->opening.invite.name, name, strlen(name) + 1);
     int result = read_groups(i);
     if (!result)
         result = read_place(i);
@@ -262,8 +262,10 @@ static int hand_in(struct inviting *i)
     if (outcome == OUTBOX_FAILED || outcome == OUTBOX_REFUSED)
         return EXIT_NO;
     fill_ticket(i);
-    return ticket_show(i->cli, &i->ticket, argument_given(i->arguments, "--qr"),
-                       json_pack("{s:s, s:b}", "device", i->opening.invite.name, "pending", outcome == OUTBOX_PENDING));
+    int result =
+        ticket_show(i->cli, &i->ticket, argument_given(i->arguments, "--qr"),
+                    json_pack("{s:s, s:b}", "device", i->opening.invite.name, "pending", outcome == OUTBOX_PENDING));
+    return result ? result : outbox_exit_code(outcome, i->arguments);
 }
 
 static int invite(struct inviting *i, struct statement *s)

@@ -115,3 +115,9 @@ enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const 
                      what, s->path);
     return outcome;
 }
+
+int outbox_exit_code(enum outbox_outcome outcome, const struct arguments *arguments)
+{
+    bool late = outcome == OUTBOX_PENDING && argument_given(arguments, "--wait");
+    return outcome == OUTBOX_STANDS || (outcome == OUTBOX_PENDING && !late) ? EXIT_DONE : EXIT_NO;
+}

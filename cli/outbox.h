@@ -18,6 +18,9 @@ enum outbox_outcome {
     OUTBOX_REFUSED, /* said */
 };
 
+/* What a command that handed something in ends with, once all else went well. */
+int outbox_exit_code(enum outbox_outcome outcome, const struct arguments *arguments);
+
 /* Waits up to 10 s. `what` names it in sentences ("The invite of pump-3"). */
 must_check enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const char *what,
                                              const uint8_t *statement, size_t len,

@@ -60,7 +60,7 @@ int owner_open(struct crypto *c, uint8_t seed[ED25519_SEED_SIZE], const uint8_t 
     if (len != sizeof(file))
         return ERROR_MALFORMED;
     memcpy(&file, bytes, sizeof(file));
-    int error = memcmp(file.magic, magic, sizeof(magic)) || file.sealed > 1 ? ERROR_MALFORMED : 0;
+    int error = memcmp(file.magic, magic, sizeof(magic)) != 0 || file.sealed > 1 ? ERROR_MALFORMED : 0;
     if (!error && file.sealed)
         error = open_sealed(c, seed, &file, passphrase);
     else if (!error)

@@ -212,6 +212,15 @@ static void empty_folder(int dir)
     closedir(list);
 }
 
+int state_check_free(struct cli *cli)
+{
+    if (!state_exists(cli))
+        return 0;
+    return say_no(cli,
+                  "Name another folder with --state; or, if that node is no longer wanted, remove the folder first.",
+                  "%s exists already.", cli->state);
+}
+
 int state_begin(struct cli *cli, struct state *out)
 {
     forget(out);
@@ -220,11 +229,9 @@ int state_begin(struct cli *cli, struct state *out)
         len--;
     if ((size_t)snprintf(out->path, sizeof(out->path), "%.*s.new", (int)len, cli->state) >= sizeof(out->path))
         return say_failed(cli, ENAMETOOLONG, "%s cannot be made", cli->state);
-    if (state_exists(cli))
-        return say_no(
-            cli, "Name another folder with --state; or, if that node is no longer wanted, remove the folder first.",
-            "%s exists already.", cli->state);
-    int result = make_folder(cli, out);
+    int result = state_check_free(cli);
+    if (!result)
+        result = make_folder(cli, out);
     if (result)
         return result;
     empty_folder(out->dir);

@@ -35,6 +35,8 @@ struct files state_top(const struct state *s);
 /* Whether there is something at STATE: neither nothing nor an empty folder. */
 bool state_exists(const struct cli *cli);
 
+/* Says so if there is something at STATE already. */
+must_check int state_check_free(struct cli *cli);
 /* Begins to make one, with all folders but STATE_OWNER and STATE_CONTROLLER. A failure has been said. */
 must_check int state_begin(struct cli *cli, struct state *out);
 must_check int state_add_folder(struct cli *cli, struct state *s, enum state_folder folder);

@@ -22,33 +22,64 @@ struct reading {
 
 /* ---- Openings ---- */
 
+/* Room for one more pointer; it doubles at powers of two. */
+static int make_room(struct view *v)
+{
+    uint32_t count = v->opening_count;
+    if ((count & (count - 1)) != 0)
+        return 0;
+    struct view_opening **more = realloc(v->openings, (count ? 2 * (size_t)count : 1) * sizeof(struct view_opening *));
+    if (!more)
+        return ERROR_MEMORY;
+    v->openings = more;
+    return 0;
+}
+
 static int take_opening(void *context, const uint8_t *bytes, size_t len)
 {
     struct reading *r = context;
     struct view *v = r->out;
-    if ((v->opening_count & (v->opening_count - 1)) == 0) {
-        size_t room = v->opening_count ? 2 * (size_t)v->opening_count : 1;
-        struct view_opening *more = realloc(v->openings, room * sizeof(*more));
-        if (!more)
-            return ERROR_MEMORY;
-        v->openings = more;
-    }
-    struct view_opening *o = &v->openings[v->opening_count];
-    int error = opening_commitment(r->cli->crypto, o->commitment, bytes, len);
+    struct view_opening *o = calloc(1, sizeof(*o));
+    int error = o ? make_room(v) : ERROR_MEMORY;
+    if (!error)
+        error = opening_commitment(r->cli->crypto, o->commitment, bytes, len);
     if (!error)
         error = opening_decode(&o->opening, bytes, len);
-    if (!error)
-        v->opening_count++;
+    if (error) {
+        free(o);
+        return error;
+    }
     o->pending = r->pending;
     o->device = r->device;
-    return error;
+    v->openings[v->opening_count++] = o;
+    return 0;
+}
+
+static int compare_commitments(const void *a, const void *b)
+{
+    const struct view_opening *const *x = a, *const *y = b;
+    return memcmp((*x)->commitment, (*y)->commitment, SHA256_SIZE);
+}
+
+static void sort_openings(struct view *v)
+{
+    if (v->opening_count > 0)
+        qsort(v->openings, v->opening_count, sizeof(struct view_opening *), compare_commitments);
 }
 
 const struct opening *view_opening(const struct view *v, const uint8_t commitment[SHA256_SIZE])
 {
-    for (uint32_t i = 0; i < v->opening_count; i++)
-        if (memcmp(v->openings[i].commitment, commitment, SHA256_SIZE) == 0)
-            return &v->openings[i].opening;
+    uint32_t low = 0, high = v->opening_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = memcmp(v->openings[middle]->commitment, commitment, SHA256_SIZE);
+        if (order == 0)
+            return &v->openings[middle]->opening;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NULL;
 }
 
@@ -243,6 +274,7 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
         error = read_name(&r, &ledger);
     if (!error)
         error = read_outbox(&r, s);
+    sort_openings(out);
     if (error == ERROR_MALFORMED)
         say_no(cli, "Bring it back from a backup, or have the device invited again.", "The ledger in %s is damaged.",
                s->path);
@@ -255,8 +287,10 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
 
 void view_clear(struct view *v)
 {
-    for (uint32_t i = 0; i < v->opening_count; i++)
-        opening_clear(&v->openings[i].opening);
+    for (uint32_t i = 0; i < v->opening_count; i++) {
+        opening_clear(&v->openings[i]->opening);
+        free(v->openings[i]);
+    }
     free(v->openings);
     if (v->fold)
         fold_free(v->fold);
@@ -285,7 +319,7 @@ void view_each_device(const struct view *v, void (*each)(void *, const struct vi
             each(context, &device);
     }
     for (uint32_t i = 0; i < v->opening_count; i++) {
-        const struct view_opening *o = &v->openings[i];
+        const struct view_opening *o = v->openings[i];
         const struct view_device device = {o->device, &o->opening.invite};
         if (o->pending && o->opening.kind == OPENING_INVITE)
             each(context, &device);
@@ -319,14 +353,14 @@ bool view_policy_waits(const struct view *v)
 {
     bool waits = false;
     for (uint32_t i = 0; i < v->opening_count; i++)
-        waits |= v->openings[i].pending && v->openings[i].opening.kind == OPENING_RULES;
+        waits |= v->openings[i]->pending && v->openings[i]->opening.kind == OPENING_RULES;
     return waits;
 }
 
 bool view_group(const struct view *v, const char *name, struct subject *out)
 {
     for (uint32_t i = 0; i < v->opening_count; i++) {
-        const struct opening *o = &v->openings[i].opening;
+        const struct opening *o = &v->openings[i]->opening;
         for (uint32_t g = 0; o->kind == OPENING_INVITE && g < o->invite.group_count; g++)
             if (strcmp(o->invite.groups[g].name, name) == 0) {
                 *out = o->invite.groups[g].id;

@@ -19,7 +19,7 @@ struct view {
     struct fold *fold;
     uint64_t time; /* the greatest that the ledger knows, s */
     uint32_t opening_count;
-    struct view_opening *openings;
+    struct view_opening **openings;      /* by commitment */
     char network_name[NAME_MAX_LEN + 1]; /* empty: not known */
 };
 

@@ -90,6 +90,8 @@ static int open_links(struct engine_node *n, bool controller)
         error = open_link(n, &n->keys, ENGINE_FD_KEYS, PROC_KEYS, hear_keys);
     if (error == 0)
         error = open_link(n, &n->state, ENGINE_FD_STATE, PROC_STATE, hear_state);
+    if (error == 0) /* until there is a key to speak with others under, what the state says can't be done */
+        error = loop_want_read(engine_loop(n->engine), ENGINE_FD_STATE, false);
     if (error == 0 && controller)
         error = open_link(n, &n->controller, ENGINE_FD_CONTROLLER, PROC_CONTROLLER, hear_controller);
     return error;

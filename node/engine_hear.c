@@ -150,6 +150,9 @@ int hear_keys(struct engine_node *n, const struct ipc_message *message)
         return ERROR_MALFORMED;
     memcpy(&n->keys_public, message->bytes, sizeof(n->keys_public));
     n->has_public = true;
+    int error = loop_want_read(engine_loop(n->engine), ipc_fd(n->state.ipc), true);
+    if (error != 0)
+        return error;
     peer_apply_keys(n);
     return 0;
 }

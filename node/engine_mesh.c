@@ -43,7 +43,7 @@ static void on_forget(void *context, const struct device_id *to, const struct de
     engine_forget_relayed(n->engine, peer_of(n, to), peer_of(n, relay));
 }
 
-static void on_connect(void *context, const struct device_id *to, uint16_t keepalive)
+static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)
 {
     struct engine_node *n = context;
     struct tunnel_actions actions;
@@ -51,7 +51,9 @@ static void on_connect(void *context, const struct device_id *to, uint16_t keepa
     actions.count = 0;
     tunnel_peer_set_keepalive(engine_tunnel(n->engine), peer, keepalive, engine_now(), &actions);
     engine_carry_out(n->engine, &actions);
-    if (keepalive > 0)
+    if (anew)
+        engine_reconnect(n->engine, peer);
+    else if (keepalive > 0)
         engine_connect(n->engine, peer);
 }
 

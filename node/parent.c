@@ -385,7 +385,8 @@ static int run(struct parent *p)
     if (p->status != EXIT_SUCCESS && p->ways.darkened && p->give_up == UINT64_MAX)
         p->ways.darkened = false;
     ways_close(&p->ways, &p->place);
-    log_line("info", "end", "status=%d", p->status);
+    if (!joins(p))
+        log_line("info", "end", "status=%d", p->status);
     return p->status;
 }
 

@@ -1,6 +1,7 @@
 #include "ways.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <net/if.h>
 #include <stdarg.h>
@@ -42,6 +43,19 @@ __attribute__((format(printf, 3, 4))) static int complain(struct opening *o, int
 
 /* ---- The interface ---- */
 
+/* Hosts that turned IPv6 off mean their uplinks. */
+static void enable_ipv6(const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* a kernel without */
+    ssize_t ignored = write(fd, "0", 1);
+    (void)ignored;
+    close(fd);
+}
+
 static int open_tun(struct opening *o)
 {
     struct ways *w = o->ways;
@@ -52,6 +66,7 @@ static int open_tun(struct opening *o)
         return complain(o, error, "The interface %s cannot be made: %s", name, error_sentence(error));
     snprintf(w->name, sizeof(w->name), "%s", tun_name(w->tun));
     w->interface = if_nametoindex(w->name);
+    enable_ipv6(w->name);
     return w->interface != 0 ? 0 : complain(o, ERROR_GONE, "The interface %s was deleted.", w->name);
 }
 
@@ -298,15 +313,32 @@ static void guard_overlay(struct ways *w, const struct place *place, const struc
                  error_sentence(error));
 }
 
+static int set_ipv6(const struct ways *w, const struct ipc_configure *what)
+{
+    if (is_zero(what->ipv6, sizeof(what->ipv6)))
+        return 0;
+    return netlink_add_address(w->interface, what->ipv6, sizeof(what->ipv6), what->ipv6_len);
+}
+
+/* One of the two is enough to go on with. */
+static int set_addresses(struct ways *w, const struct ipc_configure *what, struct ipc_configured *out)
+{
+    int error = set_ipv6(w, what);
+    int error4 = what->has_ipv4 ? set_ipv4(w, what, out) : 0;
+    bool has4 = what->has_ipv4 && error4 == 0 && out->ipv4_left_out == 0;
+    if (error == 0 || !has4)
+        return error != 0 ? error : error4;
+    log_line("warning", "ipv6-left-out", "why=\"%s\"", error_sentence(error));
+    return 0;
+}
+
 void ways_configure(struct ways *w, const struct place *place, const struct ipc_configure *what,
                     struct ipc_configured *out)
 {
     *out = (struct ipc_configured){0};
     int error = netlink_set_up(w->interface);
-    if (error == 0 && !is_zero(what->ipv6, sizeof(what->ipv6)))
-        error = netlink_add_address(w->interface, what->ipv6, sizeof(what->ipv6), what->ipv6_len);
-    if (error == 0 && what->has_ipv4)
-        error = set_ipv4(w, what, out);
+    if (error == 0)
+        error = set_addresses(w, what, out);
     out->error = error;
     if (error == 0)
         guard_overlay(w, place, what, out);

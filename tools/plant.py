@@ -102,6 +102,11 @@ class Machine:
     def problems(self):
         return {problem["code"] for problem in self.status()["problems"]}
 
+    def has_policy(self, version):
+        """Whether that version is in force here, with all of its rules that concern it."""
+        status = self.status()
+        return status["policy_version"] >= version and "policy-incomplete" not in {p["code"] for p in status["problems"]}
+
     def addresses(self):
         return self.status()["addresses"]
 
@@ -213,10 +218,10 @@ class Plant:
         path = self.world.dir / f"policy-{next(self._serial)}.yaml"
         path.write_text(policy)
         self.operator.nightjar(f"policy publish {path}", timeout=30)
-        head = self.operator.head()
+        version = self.operator.status()["policy_version"]
         for machine in self.machines.values():
             if machine.pids():
-                wait_until(lambda: machine.head() >= head, 20, f"{machine.name} has the policy")
+                wait_until(lambda: machine.has_policy(version), 20, f"{machine.name} has the policy")
 
     def logs(self):
         return "\n".join(machine.log() for machine in self.machines.values())

@@ -221,8 +221,7 @@ void replica_seen(struct replica *r, const struct device_id *id, uint64_t now)
     if (!replica_known_position(r, id, &i) || r->known[i].seen || fold_device_at(r->fold, i)->state != DEVICE_JOINED)
         return;
     r->known[i].seen = true;
-    r->dirty = true;
-    replica_settle(r);
+    replica_publish_invite(r, i); /* it alone: after a restart thousands come at once */
 }
 
 void replica_intruder(struct replica *r, const struct device_id *id, uint64_t now)
@@ -397,6 +396,7 @@ void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
 {
     r->now = now;
     r->wall = wall;
+    r->house_next = now + HOUSEKEEPING;
     replica_problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
     look_at_links(r);
     replica_follow_timer(r);
@@ -410,7 +410,7 @@ uint64_t replica_deadline(const struct replica *r)
 {
     const uint64_t deadlines[] = {replica_follow_deadline(r), replica_submissions_deadline(r),
                                   replica_errand_deadline(r), replica_join_deadline(r)};
-    uint64_t first = r->now + HOUSEKEEPING;
+    uint64_t first = r->house_next;
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         first = deadlines[i] < first ? deadlines[i] : first;
     return first > r->now ? first : r->now + 1;

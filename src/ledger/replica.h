@@ -47,7 +47,8 @@ struct replica_device {
 };
 
 struct replica_self {
-    bool member; /* else the rest is zero: not joined (yet), or no more */
+    bool member; /* else the rest is zero: not joined (yet), or no more. An isolated device stays one: it may be
+                    restored */
     struct device_id id;
     char name[NAME_MAX_LEN + 1];
     uint8_t ipv6[16];

@@ -190,7 +190,7 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
 void replica_notify_links(struct replica *r)
 {
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
-    if (!r->self.relay)
+    if (!r->self.relay || !r->has_signed)
         return;
     for (uint32_t i = 0; i < r->links.count; i++)
         replica_send_frame(r, &r->links.ids[i], &frame);
@@ -366,12 +366,6 @@ static void ledger_came(struct replica *r)
     replica_follow_better(r);
 }
 
-/* A server that has not come as far as we have mostly catches up at once. */
-static uint64_t behind_pause(uint32_t times)
-{
-    return (REPLICA_SECOND / 16) << (times < 6 ? times : 6);
-}
-
 static void openings_came(struct replica *r)
 {
     struct follow *f = &r->follow;
@@ -393,8 +387,7 @@ static void openings_came(struct replica *r)
     }
     f->openings_wanted = !good || f->openings_anew || to < ours;
     f->openings_anew = false;
-    f->openings_behind = good && to < ours ? f->openings_behind + 1 : 0;
-    f->openings_next = r->now + (f->openings_wanted && good ? behind_pause(f->openings_behind) : OPENINGS_PAUSE);
+    f->openings_next = r->now + (f->openings_wanted && good ? REPLICA_SECOND : OPENINGS_PAUSE);
     if (good && !f->openings_wanted)
         f->openings_from = f->openings_at + 1;
     r->dirty = true;
@@ -483,7 +476,7 @@ static void ledger_timer(struct replica *r)
 }
 
 /* What must be here and is not: it is asked for every few seconds, of each relay in turn. */
-static bool needs_more(const struct replica *r)
+bool replica_needs_more(const struct replica *r)
 {
     uint32_t self;
     if (!replica_self_position(r, &self))
@@ -500,7 +493,7 @@ static bool needs_more(const struct replica *r)
 static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
-    struct frame hello = {.kind = FRAME_HELLO, .hello = {FRAME_VERSION, FRAME_VERSION, 0, 0, {0}}};
+    struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
     if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
@@ -513,7 +506,7 @@ void replica_follow_timer(struct replica *r)
 {
     struct follow *f = &r->follow;
     greet_controller(r);
-    if (r->fold && !f->openings_wanted && r->now >= f->openings_next && needs_more(r)) {
+    if (r->fold && !f->openings_wanted && r->now >= f->openings_next && replica_needs_more(r)) {
         replica_want_openings(r, 0);
         f->openings_next = r->now;
     }

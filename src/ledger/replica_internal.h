@@ -111,7 +111,6 @@ struct follow {
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
-    uint32_t openings_behind;                           /* answers of servers that have not come as far as we have */
     uint32_t turn;                                      /* which source is next */
     uint64_t greet_next;                                /* ns */
 };
@@ -213,7 +212,7 @@ struct replica {
     uint8_t signed_bytes[SIGNED_HEAD_SIZE];
     uint64_t head_kept; /* its time */
     uint64_t floor, floor_kept;
-    uint64_t began; /* ns */
+    uint64_t began, house_next; /* ns */
     struct replica_self self;
     bool self_told;
     bool operator_knows; /* the operator's node has a head that covers our join */
@@ -246,7 +245,9 @@ void replica_learn_time(struct replica *r, uint64_t seconds);
 must_check int replica_known_refresh(struct replica *r);
 void replica_known_clear(struct replica *r);
 bool replica_known_is_good(const struct known *k);
-/* Joined, live, its opening good, its membership not over. */
+/* Joined, its opening good, its membership not over; isolated perhaps. */
+bool replica_is_member(const struct replica *r, uint32_t i);
+/* And live. */
 bool replica_is_present(const struct replica *r, uint32_t i);
 /* Position in the fold; false: not there. */
 bool replica_known_position(const struct replica *r, const struct device_id *id, uint32_t *out);
@@ -267,6 +268,8 @@ bool replica_policy_joins(const struct replica *r, const struct known *a, const 
 /* replica_publish.c */
 void replica_publish(struct replica *r);
 void replica_publish_self(struct replica *r);
+/* The invite of the device at this place alone. */
+void replica_publish_invite(struct replica *r, uint32_t i);
 bool replica_founding_device(const struct replica *r,
                              uint32_t *out); /* false: the network is not being founded any more */
 
@@ -280,13 +283,16 @@ void replica_follow_drop(struct replica *r);   /* what is being pulled of the le
 void replica_bootstrap_begin(struct replica *r, enum sync_what what, uint64_t to);
 void replica_follow_clear(struct replica *r);
 void replica_want_openings(struct replica *r, uint64_t from);
+/* Openings that we must hold are missing. */
+bool replica_needs_more(const struct replica *r);
 bool replica_link_exists(const struct replica *r, const struct device_id *id);
 /* Someone to ask or to hand things to, in turn; false: nobody. */
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
 void replica_pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
-void replica_notify_links(struct replica *r);
 void replica_adopt_head(struct replica *r, const struct signed_head *head);
+/* A relay tells its head to whoever it has a session with. */
+void replica_notify_links(struct replica *r);
 
 /* replica_advance.c */
 enum advance_result {
@@ -327,8 +333,8 @@ void replica_errand_clear(struct replica *r);
 
 /* replica_submit.c */
 void replica_submissions_verdict(struct replica *r, const struct frame_joined *joined);
-void replica_submissions_look(struct replica *r); /* what has come into the ledger? */
-void replica_submissions_hasten(struct replica *r);
+void replica_submissions_look(struct replica *r);   /* what has come into the ledger? */
+void replica_submissions_hasten(struct replica *r); /* there may be someone to hand them to now */
 void replica_submissions_timer(struct replica *r);
 uint64_t replica_submissions_deadline(const struct replica *r);
 void replica_submissions_clear(struct replica *r);

@@ -32,10 +32,15 @@ static bool is_over(const struct replica *r, const struct fold_device *d)
     return until && r->has_signed && r->signed_head.head.time > until && r->wall > until;
 }
 
-bool replica_is_present(const struct replica *r, uint32_t i)
+bool replica_is_member(const struct replica *r, uint32_t i)
 {
     const struct fold_device *d = fold_device_at(r->fold, i);
-    return replica_known_is_good(&r->known[i]) && fold_device_is_live(r->fold, d) && !is_over(r, d);
+    return replica_known_is_good(&r->known[i]) && d->state == DEVICE_JOINED && !is_over(r, d);
+}
+
+bool replica_is_present(const struct replica *r, uint32_t i)
+{
+    return replica_is_member(r, i) && fold_device_is_live(r->fold, fold_device_at(r->fold, i));
 }
 
 /* Where a device's id is, or would be, in the table of positions (plus one, 0: free). */

@@ -61,7 +61,7 @@ void replica_publish_self(struct replica *r)
     memset(&self, 0, sizeof(self)); /* with its padding: it is compared whole */
     uint32_t i;
     bool known = replica_self_position(r, &i);
-    if (known && replica_is_present(r, i))
+    if (known && replica_is_member(r, i))
         describe_member(r, &self, i);
     if (r->joining.ticket) {
         self.joining = true;
@@ -150,6 +150,7 @@ static void describe(const struct replica *r, uint32_t i, struct replica_device 
 /* What we and it may begin with each other; our own sets hold every rule that concerns us. */
 struct view {
     const struct known *self; /* NULL: we are no member */
+    bool isolated;            /* then we look for relays alone, since one of them may tell that we are restored */
     uint32_t self_at;
     const struct rule_set *sets[SUBJECTS_MAX];
     uint32_t set_count;
@@ -175,8 +176,9 @@ static void publish_member(struct replica *r, struct view *v, uint32_t i)
     bool speaks = v->self && i != v->self_at && replica_is_present(r, i);
     if (speaks) {
         describe(r, i, &out);
-        grant(v, k, &out);
-        speaks = v->self->relay || k->relay || out.out_count || out.in_count;
+        if (!v->isolated)
+            grant(v, k, &out);
+        speaks = v->isolated ? k->relay : v->self->relay || k->relay || out.out_count || out.in_count;
     }
     if (speaks)
         tell(r, k, PUBLISHED_DEVICE, &out);
@@ -209,7 +211,7 @@ static void publish_invite(struct replica *r, const struct view *v, uint32_t i)
     struct known *k = &r->known[i];
     const struct fold_device *d = fold_device_at(r->fold, i);
     struct replica_device out = {0};
-    if (v->self && v->self->relay && i != v->self_at && replica_known_is_good(k))
+    if (v->self && v->self->relay && !v->isolated && i != v->self_at && replica_known_is_good(k))
         out.flags = invite_flags(r, d, k);
     if (!out.flags) {
         take_back(r, k, PUBLISHED_INVITE, &d->id);
@@ -239,10 +241,21 @@ static bool publish_founding(struct replica *r, const struct view *v, uint32_t i
 static void look_from(const struct replica *r, struct view *v)
 {
     memset(v, 0, sizeof(*v));
-    if (!replica_self_position(r, &v->self_at) || !replica_is_present(r, v->self_at))
+    if (!replica_self_position(r, &v->self_at) || !replica_is_member(r, v->self_at))
         return;
     v->self = &r->known[v->self_at];
+    v->isolated = !replica_is_present(r, v->self_at);
     v->set_count = replica_policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
+}
+
+void replica_publish_invite(struct replica *r, uint32_t i)
+{
+    struct view *v = r->begun && !r->joining.ticket ? malloc(sizeof(*v)) : NULL;
+    if (!v)
+        return;
+    look_from(r, v);
+    publish_invite(r, v, i);
+    free(v);
 }
 
 void replica_publish(struct replica *r)

@@ -287,8 +287,8 @@ static bool build(struct replica *r, const struct frame_get *get, uint64_t to, c
 }
 
 /* NULL: not there, or too much asked. */
-static const struct cached_blob *make_blob(struct replica *r, const struct frame_get *get, uint64_t to,
-                                           const struct device_id *from, bool invite, const struct device_id *asker)
+static struct cached_blob *make_blob(struct replica *r, const struct frame_get *get, uint64_t to,
+                                     const struct device_id *from, bool invite, const struct device_id *asker)
 {
     struct limit *limit = limit_of(r, from);
     if (++limit->builds > (invite ? BUILDS_INVITE : BUILDS_MEMBER)) {
@@ -320,9 +320,50 @@ static void serve_offer(struct replica *r, const struct device_id *from, const s
         answer(r, from, &part);
 }
 
-/* Openings are made for what is so now: an asker that is in the middle of an older view begins anew. */
+/* Up to which entry we have everything that an asker may ask for; false: nothing is served. Openings may lag behind the
+ * ledger, and whoever asks must not believe that there are no more. */
+static bool served_to(const struct replica *r, enum sync_what what, uint64_t *to)
+{
+    *to = fold_head(r->fold)->index;
+    if (what != SYNC_OPENINGS)
+        return true;
+    if (!replica_self_is_full(r))
+        return false;
+    if (!replica_needs_more(r))
+        return true;
+    if (r->follow.openings_at < *to)
+        *to = r->follow.openings_at;
+    return r->follow.openings_told;
+}
+
+static const struct cached_blob *find_or_make(struct replica *r, const struct device_id *from, bool invite,
+                                              const struct frame_get *get, uint64_t *to)
+{
+    struct device_id asker = {0};
+    struct frame_get key = *get;
+    uint64_t latest;
+    if (get->what == SYNC_OPENINGS)
+        asker = *from;
+    if (get->what == SYNC_FOLD)
+        key.from = 0; /* a fold has no beginning */
+    struct cached_blob *blob = get->to != UINT64_MAX ? find_blob(&r->serve, &key, get->to, &asker) : NULL;
+    *to = get->to;
+    if (!blob && served_to(r, get->what, &latest)) {
+        *to = get->to == UINT64_MAX ? latest : get->to;
+        blob = find_blob(&r->serve, &key, *to, &asker);
+        /* Openings are made for what is so now: an asker in the middle of an older view begins anew. */
+        if (!blob && *to <= latest && (get->what != SYNC_OPENINGS || *to == latest))
+            blob = make_blob(r, &key, *to, from, invite, &asker);
+    }
+    if (blob)
+        blob->used = ++r->serve.uses;
+    return blob;
+}
+
 void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get)
 {
+    struct frame_part part;
+    uint64_t to;
     if (get->what == SYNC_OFFER) {
         if (!invite)
             serve_offer(r, from, get);
@@ -330,19 +371,7 @@ void replica_serve_get(struct replica *r, const struct device_id *from, bool inv
     }
     if (!r->fold || !r->has_signed)
         return;
-    uint64_t latest = fold_head(r->fold)->index, to = get->to == UINT64_MAX ? latest : get->to;
-    struct device_id asker = {0};
-    if (get->what == SYNC_OPENINGS)
-        asker = *from;
-    struct frame_get key = *get;
-    key.from = get->what == SYNC_FOLD ? 0 : get->from; /* a fold has no beginning */
-    const struct cached_blob *blob = to <= latest ? find_blob(&r->serve, &key, to, &asker) : NULL;
-    if (!blob && to <= latest && (get->what != SYNC_OPENINGS || to == latest))
-        blob = make_blob(r, &key, to, from, invite, &asker);
-    struct frame_part part;
-    if (!blob)
-        return;
-    ((struct cached_blob *)blob)->used = ++r->serve.uses;
-    if (serve_part(get, to, blob->bytes, blob->len, &part))
+    const struct cached_blob *blob = find_or_make(r, from, invite, get, &to);
+    if (blob && serve_part(get, to, blob->bytes, blob->len, &part))
         answer(r, from, &part);
 }

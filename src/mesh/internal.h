@@ -22,7 +22,7 @@
 #define INTRODUCTION_KNOWN_TIME (2 * SECOND) /* for the state to hand over whom we were introduced to */
 #define INTRODUCTION_MEET_TIME (6 * SECOND)  /* for a first handshake on the new path */
 #define INTRODUCTION_REFUSED_TIME (10 * SECOND)
-#define INTRODUCTION_AGAIN_TIME (3 * SECOND)
+#define INTRODUCTION_AGAIN_TIME SECOND
 
 #define TELLS_MAX 256u      /* that wait for the state */
 #define TELLS_A_SECOND 128u /* of devices that are unknown here */

@@ -38,8 +38,9 @@ struct mesh_ops {
     void (*relayed)(void *context, const struct device_id *to, const struct device_id *relay);
     /* The path to `to` through this relay is no more, if that is the one in use: what is to be sent is wanted anew. */
     void (*forget)(void *context, const struct device_id *to, const struct device_id *relay);
-    /* Begin, or begin anew, a handshake with `to`, and keep the session alive (seconds, 0: not). */
-    void (*connect)(void *context, const struct device_id *to, uint16_t keepalive);
+    /* Begin a handshake with `to` and keep the session alive (seconds; 0: no longer, and no handshake). `anew`: what
+     * looks like a session is none. */
+    void (*connect)(void *context, const struct device_id *to, uint16_t keepalive, bool anew);
     /* We are the relay: these two may send each other datagrams through us, or no longer. */
     void (*permit)(void *context, const struct device_id *a, const struct device_id *b, bool yes);
     /* We are the relay: may they meet? The state answers with mesh_met. `what` is the question's ASK. */

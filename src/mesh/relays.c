@@ -19,7 +19,7 @@ static void become_idle(struct mesh *m, struct relay *r)
 {
     r->state = RELAY_IDLE;
     alarm_clear(m, &r->alarm);
-    m->ops.connect(m->ops.context, &r->device->id, 0);
+    m->ops.connect(m->ops.context, &r->device->id, 0, false);
 }
 
 /* The first probe comes soon, so that a session which is only remembered is found out. A relay that we join through
@@ -39,7 +39,7 @@ static void become_up(struct mesh *m, struct relay *r, uint64_t now)
 static void become_connecting(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_CONNECTING;
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE);
+    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, false);
     if (r->device->linked)
         become_up(m, r, now);
     else
@@ -55,10 +55,10 @@ static void become_failed(struct mesh *m, struct relay *r, uint64_t now)
     path_forget_all(m, r);
 }
 
-/* A fresh session may be a dead one: besides asking for another, it is probed. */
+/* What looks like a session may be one: besides asking for another, it is probed. */
 static void retry(struct mesh *m, struct relay *r, uint64_t now)
 {
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE);
+    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, true);
     if (!m->joining)
         probe(m, r, now);
     r->backoff = r->backoff * 2 < RELAY_RETRY_MOST ? r->backoff * 2 : RELAY_RETRY_MOST;

@@ -135,9 +135,16 @@ void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now,
     struct peer *p = tunnel_peer(t, peer);
     bool fresh =
         p && p->session_current && !p->session_current->expired && now.monotonic < p->session_current->born + FRESH;
+    if (!fresh || !t->up)
+        tunnel_peer_reconnect(t, peer, now, actions);
+}
+
+void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions)
+{
+    struct peer *p = tunnel_peer(t, peer);
     if (p && !t->up)
         p->resume = true;
-    if (!p || fresh || (p->handshake && p->retransmit_at != 0))
+    if (!p || (p->handshake && p->retransmit_at != 0))
         return;
     initiate(p, false, now, actions);
     timers_arm(p);

@@ -45,9 +45,10 @@ static void on_path(void *context, const struct device_id *to, const struct devi
     must(memcmp(to, relay, sizeof(*to)) != 0);
 }
 
-static void on_connect(void *context, const struct device_id *to, uint16_t keepalive)
+static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)
 {
-    (void)context, (void)to, (void)keepalive;
+    (void)context, (void)to;
+    must(keepalive > 0 || !anew);
 }
 
 static void on_permit(void *context, const struct device_id *a, const struct device_id *b, bool yes)

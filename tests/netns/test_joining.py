@@ -67,6 +67,24 @@ def test_whom_the_ticket_was_meant_for_learns_that_a_thief_was_first(plant):
     assert not owner.state.exists()
 
 
+@pytest.mark.deadline(200)
+def test_a_used_ticket_draws_nothing_and_raises_an_alarm(plant):
+    ticket = plant.invite("alarmed")
+    first, second = plant.machine("alarmed", "a"), plant.machine("alarmed-too", "b")
+    first.join(ticket)
+    first.up()
+    assert first.pings("hub") or first.status()["up"]
+    wait_until(lambda: any(peer["device"] == "alarmed" for peer in plant.hub.status()["peers"]), 20, "the hub sees it")
+    toward = plant.internet.counter("forward", f"ip saddr {plant.hub.host.v4} ip daddr {plant.sites['b'].outside}")
+    code, said = finish(join_from_file(second, ticket), timeout=100)
+    assert code == 1
+    assert said.strip()
+    assert toward.bytes == 0, "a used ticket draws no byte"
+    problems = plant.hub.status()["problems"]
+    assert [problem for problem in problems if problem["code"] == "ticket-reused"], problems
+    first.down()
+
+
 def test_the_same_machine_again_is_success(plant):
     machine, ticket = plant.machine("again", "a"), plant.invite("again")
     machine.join(ticket)

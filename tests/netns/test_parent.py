@@ -274,6 +274,13 @@ def test_an_ipv4_prefix_that_overlaps_an_uplink_is_left_out(daemon):
     done.end()
 
 
+def test_a_host_without_ipv6_has_it_inside(daemon):
+    daemon.host.sysctl("net.ipv6.conf.default.disable_ipv6=1", "net.ipv6.conf.all.disable_ipv6=1")
+    daemon.up()
+    assert "fd01::1" in daemon.host.ip("address show dev nj0").stdout
+    daemon.end()
+
+
 def test_a_state_that_is_not_understood_is_left_as_it_is(daemon):
     (daemon.state / "format").write_text("2\n")
     done = daemon.run()

@@ -95,7 +95,8 @@ void invite_make(struct made *out, const struct founding *f, const struct invite
     memcpy(s.invite.static_public, keys.static_public, X25519_SIZE);
     s.invite.join_before = what->join_before ? what->join_before : FOUNDING_TIME + 3600;
     o = (struct opening){.kind = OPENING_INVITE, .salt = {what->seed}};
-    strcpy(o.invite.name, what->name);
+    assert_true(strlen(what->name) <= NAME_MAX_LEN);
+    memcpy(o.invite.name, what->name, strlen(what->name));
     o.invite.has_ipv4 = what->ipv4 != 0;
     memcpy(o.invite.ipv4, (uint8_t[]){100, 64, 0, what->ipv4}, 4);
     open_to(out, f->crypto, &o, s.invite.commitment);

@@ -137,6 +137,17 @@ struct net_bytes net_about(struct net *net, enum statement_kind kind, const stru
     memcpy(s.about.invite, invite->hash, SHA256_SIZE);
     s.about.nonce[0] = (uint8_t)++net->salt;
     size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
+    assert_int_equal(crypto_sha256(net->c, net->last_about, bytes, len), 0);
+    return make_submission(bytes, len, NULL, 0);
+}
+
+struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE])
+{
+    static struct statement s;
+    uint8_t bytes[512];
+    s = (struct statement){.kind = STATEMENT_RESTORE, .network = net->network, .restore.count = 1};
+    memcpy(s.restore.isolates[0], isolate, SHA256_SIZE);
+    size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
     return make_submission(bytes, len, NULL, 0);
 }
 
@@ -323,10 +334,32 @@ static void op_problem(void *context, const struct replica_problem *problem)
 static void op_outcome(void *context, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict, uint64_t index)
 {
     struct net_node *n = context;
-    assert_true(n->outcome_count < 32);
+    assert_true(n->outcome_count < 64);
     memcpy(n->outcomes[n->outcome_count].statement, statement, SHA256_SIZE);
     n->outcomes[n->outcome_count].verdict = verdict;
     n->outcomes[n->outcome_count++].index = index;
+}
+
+static bool has_outcome(const struct net_node *n, const struct net_bytes *submission)
+{
+    struct blob_reader openings;
+    struct frame_view statement;
+    uint8_t hash[SHA256_SIZE];
+    assert_int_equal(blob_read_submission(&openings, &statement, submission->bytes, submission->len), 0);
+    assert_int_equal(crypto_sha256(n->net->c, hash, statement.bytes, statement.len), 0);
+    for (uint32_t i = 0; i < n->outcome_count; i++)
+        if (memcmp(n->outcomes[i].statement, hash, SHA256_SIZE) == 0)
+            return true;
+    return false;
+}
+
+/* What no outcome is known of waits in the outbox. */
+static void read_outbox(struct net_node *n)
+{
+    for (uint32_t i = 0; i < n->outbox.count; i++)
+        if (!has_outcome(n, &n->outbox.items[i]))
+            assert_int_equal(replica_submit(n->replica, n->outbox.items[i].bytes, n->outbox.items[i].len, n->net->now),
+                             0);
 }
 
 static void op_use_key(void *context, uint32_t slot)
@@ -635,6 +668,7 @@ void net_restart(struct net_node *n)
     restore(n);
     n->on = true;
     assert_int_equal(replica_begin(n->replica, n->net->now, n->net->wall), 0);
+    read_outbox(n);
 }
 
 /* ---- founding ---- */
@@ -767,6 +801,7 @@ static void node_clear(struct net_node *n)
     clear_log(&n->entries);
     clear_log(&n->openings);
     clear_log(&n->take_aways);
+    clear_log(&n->outbox);
     free(n->base.bytes);
     free(n->head.bytes);
 }
@@ -807,6 +842,7 @@ bool net_part_operator_from_hub(struct net *net, struct net_node *from, struct n
 
 void net_submit(struct net_node *node, struct net_bytes submission)
 {
+    keep_in(&node->outbox, submission.bytes, submission.len, 0, 0);
     assert_int_equal(replica_submit(node->replica, submission.bytes, submission.len, node->net->now), 0);
     free(submission.bytes);
 }

@@ -55,7 +55,7 @@ struct net_node {
     struct grant out[NET_PUBLISHED][4], in[NET_PUBLISHED][4];
     struct replica_self self;
     /* the disk */
-    struct net_log entries, openings, take_aways;
+    struct net_log entries, openings, take_aways, outbox;
     struct net_bytes base, head;
     uint64_t floor;
     /* what was said */
@@ -64,7 +64,7 @@ struct net_node {
         uint8_t statement[SHA256_SIZE];
         enum fold_verdict verdict;
         uint64_t index;
-    } outcomes[32];
+    } outcomes[64];
     uint32_t outcome_count;
     bool joined_called;
     enum fold_verdict joined;
@@ -102,6 +102,7 @@ struct net {
     uint64_t policy_version;
     uint8_t policy_hash[SHA256_SIZE];
     uint32_t salt;
+    uint8_t last_about[SHA256_SIZE]; /* the statement that net_about made last */
     /* May be set: sees, and may alter or swallow (false), each frame between nodes. */
     bool (*tap)(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len);
     /* While set, it answers the hub's gets in the sequencer's place. */
@@ -141,6 +142,8 @@ struct net_node *net_member(struct net *net, struct net_invite *invite, uint8_t 
 void net_restart(struct net_node *node);
 /* revoke, isolate, uninvite; a submission that the caller frees. */
 struct net_bytes net_about(struct net *net, enum statement_kind kind, const struct net_invite *invite);
+/* Lifts the isolation that a submission of net_about made. */
+struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE]);
 struct net_rule {
     uint32_t from, to; /* enum net_group */
     uint16_t port;

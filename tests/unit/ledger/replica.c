@@ -235,6 +235,42 @@ static void membership_ends_when_both_clocks_have_passed_it(void **state)
     assert_null(net_published(NET_HUB(net), &sensor.id));
 }
 
+static void a_long_log_gives_way_to_a_fold_at_a_plain_member_alone(void **state)
+{
+    enum { ENTRIES = 80, LEN = 60000 };
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30), *hub = NET_HUB(net);
+    static uint8_t junk[ENTRIES][LEN];
+    struct net_entry entries[ENTRIES];
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        junk[i][0] = (uint8_t)i;
+        entries[i] = (struct net_entry){junk[i], LEN, NULL, 0};
+    }
+    struct net_fake fake;
+    net_fake_begin(net, &fake, entries, ENTRIES, NULL);
+    net_run(net, 20);
+    assert_int_equal(net_index(hub), 7 + ENTRIES);
+    assert_int_equal(net_index(s), 7 + ENTRIES);
+    assert_int_equal(hub->base.len, 0);
+    assert_true(s->base.len > 0);
+    assert_int_equal(s->entries.count, 0);
+    net_fake_end(net, &fake);
+    net_restart(s);
+    assert_true(s->self.member);
+    assert_int_equal(net_index(s), 7 + ENTRIES);
+    net_run(net, 1);
+    struct net_invite other = {.name = "sensor-2", .number = 21};
+    net_make_invite(net, &other);
+    const struct net_entry one = {other.statement, other.statement_len, other.opening, other.opening_len};
+    net_fake_begin(net, &fake, &one, 1, NULL);
+    net_run(net, 5);
+    assert_int_equal(net_index(s), 8 + ENTRIES);
+    assert_int_equal(s->entries.count, 1);
+    net_fake_end(net, &fake);
+}
+
 static void whoever_asks_too_much_is_not_heard(void **state)
 {
     struct net *net = *state;
@@ -271,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_may_meet_is_told_both_openings_and_others_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_clock_is_told_and_does_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(membership_ends_when_both_clocks_have_passed_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_log_gives_way_to_a_fold_at_a_plain_member_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_asks_too_much_is_not_heard, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

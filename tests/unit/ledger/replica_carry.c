@@ -114,6 +114,27 @@ static void a_take_away_counts_at_once_and_spreads_without_a_controller(void **s
     (void)s;
 }
 
+static void an_isolated_device_comes_back_when_it_is_restored(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    struct net_invite broker = {.name = "broker-1", .number = 21, .groups = NET_BROKERS};
+    struct net_node *s = net_member(net, &sensor, 30), *b = net_member(net, &broker, 31);
+    const struct net_rule rules[] = {{NET_SENSORS, NET_BROKERS, 1883}};
+    net_submit(NET_OPERATOR(net), net_policy(net, rules, 1));
+    net_run(net, 8);
+    net_submit(NET_OPERATOR(net), net_about(net, STATEMENT_ISOLATE, &sensor));
+    net_run(net, 5);
+    assert_null(net_published(b, &sensor.id));
+    assert_null(net_published(NET_HUB(net), &sensor.id));
+    net_submit(NET_OPERATOR(net), net_restore(net, net->last_about));
+    net_run(net, 10);
+    assert_non_null(net_published(NET_HUB(net), &sensor.id));
+    assert_non_null(net_published(b, &sensor.id));
+    assert_non_null(net_published(s, &broker.id));
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_REVOKED));
+}
+
 static void a_member_that_may_not_take_away_takes_nothing_away(void **state)
 {
     struct net *net = *state;
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_submission_that_stands_already_stands, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_submission_is_pulled, setup, teardown),
         cmocka_unit_test_setup_teardown(a_take_away_counts_at_once_and_spreads_without_a_controller, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_isolated_device_comes_back_when_it_is_restored, setup, teardown),
         cmocka_unit_test_setup_teardown(a_member_that_may_not_take_away_takes_nothing_away, setup, teardown),
         cmocka_unit_test_setup_teardown(a_relay_without_a_controller_lets_devices_join, setup, teardown),
         cmocka_unit_test_setup_teardown(a_relay_without_a_controller_carries_large_offers_too, setup, teardown),

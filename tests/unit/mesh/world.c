@@ -125,7 +125,7 @@ static void on_forget(void *context, const struct device_id *to, const struct de
         n->path[other] = MESH_PATH_NONE;
 }
 
-static void on_connect(void *context, const struct device_id *to, uint16_t keepalive)
+static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)
 {
     struct node *n = context;
     uint32_t other = number_of(n->world, to);
@@ -133,7 +133,7 @@ static void on_connect(void *context, const struct device_id *to, uint16_t keepa
     n->connects[other] += keepalive > 0;
     n->wants[other] = n->wants[other] || keepalive > 0;
     /* Its end of the session may be stale; the engine asks for another. */
-    if (keepalive > 0 && n->world->session[n->number][other] && !n->world->session[other][n->number])
+    if (anew && n->world->session[n->number][other] && !n->world->session[other][n->number])
         n->world->session[n->number][other] = false;
 }
 
