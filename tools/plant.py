@@ -10,6 +10,7 @@ routers with NAT, and a stranger on the public side; all in namespaces of a Worl
 
 NIGHTJAR_BUILD names the folder with the programs (build/ otherwise).
 """
+import ipaddress
 import itertools
 import json
 import os
@@ -42,10 +43,23 @@ class Site:
         self.outside = self.router.v4
         self.router.masquerade(outside)
         self.router.rule("input", f'iifname "{outside}" ct state new counter drop')
-        self.router.rule("forward", f'iifname "{outside}" ct state != {{ established, related }} counter drop')
+        self.shut = self.router.rule("forward", f'iifname "{outside}" ct state != {{ established, related }} counter drop')
+        self.exposed = {}
 
     def host(self, name):
         return self.world.attach(self.world.host(name), self.router)
+
+    def expose(self, host):
+        """An address on the public side that reaches this host, whoever sends what: the router keeps nothing out any
+        more. As a network with static NAT has them."""
+        if not self.exposed:
+            self.shut.remove()
+        if host not in self.exposed:
+            address = str(ipaddress.ip_address(self.outside) + 100 + len(self.exposed))
+            self.router.add_address(self.router.device, f"{address}/24")
+            self.router.rule("dstnat", f'iifname "{self.router.device}" ip daddr {address} dnat ip to {host.v4}')
+            self.exposed[host] = address
+        return self.exposed[host]
 
 
 class Machine:
