@@ -343,6 +343,8 @@ static void tell_state(struct parent *p)
 {
     note(p, p->ways.darkened ? NOTE_DARKENED : NOTE_NOT_DARKENED, 0);
     note(p, NOTE_LISTEN_PORT, p->ways.port);
+    if (p->place.conf.relay_rate != 0)
+        note(p, NOTE_RELAY_RATE, p->place.conf.relay_rate);
     for (uint32_t i = 0; p->ways.darkened && i < p->ways.keep.count; i++)
         note(p, NOTE_KEEP_PORT, (uint32_t)p->ways.keep.ports[i].udp << 16 | p->ways.keep.ports[i].port);
 }

@@ -81,6 +81,7 @@ struct state {
     int32_t configure_error;
     bool ipv4_left_out, darkened, controller_down;
     uint32_t listen_port, keep_count;
+    uint32_t relay_rate; /* Mb/s; 0: the default */
     uint32_t keep[KEEP_PORTS_MAX];
     uint64_t counters[IPC_COUNTERS_MAX];
     uint32_t counter_count;
