@@ -8,8 +8,9 @@ RELAYED_MTU = 1360  # of those that go by way of a relay: it is Nightjar's, whic
 BARE, OURS, GO, NEBULA = "bare wire", "Nightjar wg-peer", "wireguard-go", "Nebula"
 STRAIGHT, RELAYED, NEBULA_RELAYED = "wg-peer, straight", "Nightjar, relayed", "Nebula, relayed"
 
-# address: where the far host is reached. processes: all that carry it, of both ends and a relay; none for the bare wire.
-Contender = namedtuple("Contender", "name address processes")
+# near, far: the two hosts. address: where far is reached from near. processes: all that carry it, of both ends and a
+# relay; none for the bare wire.
+Contender = namedtuple("Contender", "name near far address processes")
 
 NEBULA_CONFIG = """\
 pki: {{ca: {dir}/ca.crt, cert: {dir}/{name}.crt, key: {dir}/{name}.key}}
@@ -25,15 +26,15 @@ logging: {{level: warning}}
 """
 
 
-def bare(_world, _near, far):
-    return Contender(BARE, far.v4, [])
+def bare(_world, near, far):
+    return Contender(BARE, near, far, far.v4, [])
 
 
 def wireguard(world, near, far, name, kind, port, subnet, options=()):
     left, right = (world.node(host, kind, [f"{subnet}.{place}/24"], port=port, mtu=MTU, options=options)
                    for host, place in ((near, 1), (far, 2)))
     link(left, right)
-    return Contender(name, right.v4, [left.process, right.process])
+    return Contender(name, near, far, right.v4, [left.process, right.process])
 
 
 def wg_peer(world, near, far):
@@ -67,8 +68,9 @@ def nebula_start(world, host, address, *, hub, at, relays=False, mtu=MTU):
 
 def nebula(world, near, far):
     nebula_authority(world)
-    started = [nebula_start(world, host, f"10.9.3.{place}", hub="10.9.3.2", at=far.v4) for place, host in ((2, far), (1, near))]
-    return Contender(NEBULA, "10.9.3.2", started)
+    started = [nebula_start(world, host, f"10.9.3.{place}", hub="10.9.3.2", at=far.v4)
+               for place, host in ((2, far), (1, near))]
+    return Contender(NEBULA, near, far, "10.9.3.2", started)
 
 
 ALL = (bare, wg_peer, wireguard_go, nebula)
