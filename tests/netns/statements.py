@@ -29,6 +29,8 @@ def encode(item):
         return head_of(0, item)
     if isinstance(item, bytes):
         return head_of(2, len(item)) + item
+    if isinstance(item, str):
+        return head_of(3, len(item.encode())) + item.encode()
     if isinstance(item, list):
         return head_of(4, len(item)) + b"".join(map(encode, item))
     return head_of(5, len(item)) + b"".join(encode(key) + encode(item[key]) for key in sorted(item))
@@ -52,12 +54,14 @@ def decode(data, at=0):
 
 
 class Ticket:
-    """What a ticket's text holds: network, seed, invite (its hash names it)."""
+    """What a ticket's text holds: network, seed, the invite's hash and opening; the device's id."""
 
     def __init__(self, text):
         packed = "".join(text.split()).partition(":")[2]
         content, end = decode(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
-        self.network, self.seed, self.invite = content[0], content[2], hashlib.sha256(content[3]).digest()
+        self.network, self.seed, self.opening = content[0], content[2], content[4]
+        self.invite = hashlib.sha256(content[3]).digest()
+        self.device = self.invite[:16]
 
     @property
     def static_private(self):

@@ -85,6 +85,8 @@ class Dark:
         self.guest = Watch(plant.hub, plant.world.stranger(plant.internet, "guest"))
         for name in MEMBERS:
             plant[name].host.popen(["/usr/bin/python3", "-c", LISTEN % (KEPT, OTHER)])
+        for name in MEMBERS:
+            wait_until(lambda: connects(plant[name].host, "127.0.0.1", OTHER) == b"hello", 10, "the listeners listen")
 
     def all_watches(self):
         return [*self.watches.values(), self.neighbour]
