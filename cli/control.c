@@ -29,7 +29,7 @@ static int socket_path(struct cli *cli, struct sockaddr_un *out)
     char real[PATH_MAX];
     uint8_t digest[SHA256_SIZE];
     if (!realpath(cli->state, real))
-        return ERROR_NOT_FOUND;
+        return errno == EACCES ? ERROR_PERMISSION : ERROR_NOT_FOUND;
     int error = crypto_sha256(cli->crypto, digest, real, strlen(real));
     if (error)
         return error;
