@@ -18,7 +18,7 @@ struct client {
     size_t line_len;
     char *answer; /* not sent yet */
     size_t answer_len, sent;
-    uint64_t moved; /* when it last took some of it */
+    uint64_t moved; /* when it last took some of it, or said something */
 };
 
 struct control {
@@ -142,6 +142,7 @@ static void pull(struct client *client)
         return;
     }
     client->line_len += (size_t)count;
+    client->moved = loop_monotonic();
     take_lines(client);
 }
 
@@ -172,21 +173,37 @@ static int begin_client(struct control *c, struct client *client, int fd)
     }
     if (++c->last_id == 0)
         c->last_id = 1;
-    *client = (struct client){.control = c, .id = c->last_id, .fd = fd, .line = line};
+    *client = (struct client){.control = c, .id = c->last_id, .fd = fd, .line = line, .moved = loop_monotonic()};
     return 0;
+}
+
+/* A free place, or that of the client that has been idle for the longest time. */
+static struct client *find_place(struct control *c)
+{
+    struct client *idle = NULL;
+    uint64_t since = loop_monotonic() - PATIENCE;
+    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &c->clients[i];
+        if (client->id == 0)
+            return client;
+        if (!client->busy && client->moved < since) {
+            idle = client;
+            since = client->moved;
+        }
+    }
+    if (idle)
+        drop(idle);
+    return idle;
 }
 
 static void accept_client(void *context, int listening)
 {
     struct control *c = context;
-    struct client *free_one = NULL;
     int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++)
-        if (c->clients[i].id == 0)
-            free_one = &c->clients[i];
-    if (!free_one || !may_ask(c, fd) || begin_client(c, free_one, fd) != 0)
+    struct client *place = may_ask(c, fd) ? find_place(c) : NULL;
+    if (!place || begin_client(c, place, fd) != 0)
         close(fd);
 }
 

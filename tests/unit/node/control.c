@@ -146,7 +146,7 @@ static void an_answer_to_who_has_gone_goes_nowhere(void **state)
     turn(b);
 }
 
-static void a_ninth_client_is_turned_away(void **state)
+static void a_client_too_many_is_turned_away(void **state)
 {
     struct bench *b = *state;
     int fds[CONTROL_CLIENTS + 1];
@@ -304,7 +304,7 @@ int main(void)
         control_test(each_line_gets_its_answer),
         control_test(a_client_has_one_question_at_a_time),
         control_test(an_answer_to_who_has_gone_goes_nowhere),
-        control_test(a_ninth_client_is_turned_away),
+        control_test(a_client_too_many_is_turned_away),
         control_test(a_line_without_an_end_is_not_heard),
         control_test(who_does_not_read_is_dropped),
         control_test(a_long_answer_arrives_whole),
