@@ -179,6 +179,9 @@ static int say_unreachable(struct cli *cli, int error)
     if (error == ERROR_AGAIN)
         return say_no(cli, "Try again; if it stays so, look at its log.", "The daemon of %s does not answer.",
                       cli->state);
+    if (error == ERROR_GONE)
+        return say_no(cli, "Try again; if it stays so, look at its log.",
+                      "The daemon of %s closed the connection: it ends, or too many ask at once.", cli->state);
     return say_failed(cli, error, "The daemon of %s cannot be asked", cli->state);
 }
 

@@ -146,6 +146,12 @@ static void pull(struct client *client)
     take_lines(client);
 }
 
+/* Lines that came together wait for each other's answers here, not in the socket. */
+static bool has_line(const struct client *client)
+{
+    return client->id != 0 && !client->busy && client->line_len > 0 && memchr(client->line, '\n', client->line_len);
+}
+
 static void ready(void *context, int fd)
 {
     struct client *client = context;
@@ -155,9 +161,9 @@ static void ready(void *context, int fd)
         push(client);
     else if (client->busy)
         drop(client); /* only an error is told while it waits */
-    else
+    else if (!has_line(client))
         pull(client);
-    if (client->id == id && !client->busy && client->line_len > 0)
+    if (client->id == id && has_line(client))
         take_lines(client);
 }
 
@@ -258,16 +264,22 @@ void control_answer(struct control *c, uint32_t id, const char *text, size_t len
 
 void control_timer(struct control *c, uint64_t now)
 {
-    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++)
+    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++) {
         if (c->clients[i].answer && now >= c->clients[i].moved + PATIENCE)
             drop(&c->clients[i]);
+        if (has_line(&c->clients[i]))
+            take_lines(&c->clients[i]);
+    }
 }
 
 uint64_t control_deadline(const struct control *c)
 {
     uint64_t first = UINT64_MAX;
-    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++)
+    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++) {
         if (c->clients[i].answer && c->clients[i].moved + PATIENCE < first)
             first = c->clients[i].moved + PATIENCE;
+        if (has_line(&c->clients[i]))
+            first = 0;
+    }
     return first;
 }

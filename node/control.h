@@ -31,7 +31,7 @@ void control_free(struct control *c);
 
 /* The answer, a newline is added. Nothing if the client has gone. */
 void control_answer(struct control *c, uint32_t client, const char *text, size_t len);
-/* Drops clients that do not read for 10 s. */
+/* Drops clients that do not read for 10 s; goes on with lines that waited for an answer to one before. */
 void control_timer(struct control *c, uint64_t now);
 uint64_t control_deadline(const struct control *c);
 
