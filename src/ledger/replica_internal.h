@@ -311,6 +311,8 @@ void fold_replaced(struct replica *r, struct fold *fold);
 void serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
 bool within_limit(struct replica *r, const struct device_id *from, bool invite);
 void serve_clear(struct replica *r);
+/* There are more of them now than what was made for askers says. */
+void serve_forget_openings(struct replica *r);
 
 /* replica_errand.c */
 void errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);

@@ -285,6 +285,7 @@ bool take_opening(struct replica *r, struct frame_view bytes)
     if (openings_add(&r->openings, commitment, bytes.bytes, bytes.len))
         return false;
     r->ops->keep_opening(r->ops->context, commitment, bytes.bytes, bytes.len);
+    serve_forget_openings(r);
     r->dirty = true;
     return true;
 }
