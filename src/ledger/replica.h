@@ -54,7 +54,7 @@ struct replica_self {
     bool has_ipv4;
     uint8_t ipv4[4];
     bool relay, controller;
-    bool joining;
+    bool joining;           /* or isolated (then with the id): sessions with relays alone */
     bool answer_invite_key; /* the hub: also answer `invite_peer` on the founding invite's key */
     struct device_id invite_peer;
 };

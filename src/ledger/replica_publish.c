@@ -55,6 +55,13 @@ static void describe_member(struct replica *r, struct replica_self *out, uint32_
         out->invite_peer = fold_device_at(r->fold, founder)->id;
 }
 
+/* Isolated: it may be given back, and hears of it from the relays, whom it goes on to call. */
+static bool is_set_aside(const struct replica *r, uint32_t i)
+{
+    const struct fold_device *d = fold_device_at(r->fold, i);
+    return known_is_good(&r->known[i]) && d->state == DEVICE_JOINED && !fold_device_is_live(r->fold, d);
+}
+
 void publish_self(struct replica *r)
 {
     struct replica_self self;
@@ -63,6 +70,10 @@ void publish_self(struct replica *r)
     bool known = self_position(r, &i);
     if (known && is_present(r, i))
         describe_member(r, &self, i);
+    else if (known && is_set_aside(r, i)) {
+        self.id = fold_device_at(r->fold, i)->id;
+        self.joining = true;
+    }
     if (r->joining.ticket) {
         self.joining = true;
         self.member = false;
@@ -151,6 +162,7 @@ static void describe(const struct replica *r, uint32_t i, struct replica_device 
 struct view {
     const struct known *self; /* NULL: we are no member */
     uint32_t self_at;
+    bool set_aside; /* we speak with relays alone, and not by packets */
     const struct rule_set *sets[SUBJECTS_MAX];
     uint32_t set_count;
     struct grant out[GRANTS_MAX], in[GRANTS_MAX];
@@ -167,6 +179,13 @@ static void grant(struct view *v, const struct known *k, struct replica_device *
     out->in = v->in;
 }
 
+static void describe_as_relay_only(struct replica_device *out)
+{
+    out->has_ipv6 = out->has_ipv4 = false;
+    memset(out->ipv6, 0, sizeof(out->ipv6));
+    memset(out->ipv4, 0, sizeof(out->ipv4));
+}
+
 /* A plain member speaks with relays and with whom a rule joins it to; a relay with every member. */
 static void publish_member(struct replica *r, struct view *v, uint32_t i)
 {
@@ -175,8 +194,11 @@ static void publish_member(struct replica *r, struct view *v, uint32_t i)
     bool speaks = v->self && i != v->self_at && is_present(r, i);
     if (speaks) {
         describe(r, i, &out);
-        grant(v, k, &out);
-        speaks = v->self->relay || k->relay || out.out_count || out.in_count;
+        if (v->set_aside)
+            describe_as_relay_only(&out);
+        else
+            grant(v, k, &out);
+        speaks = k->relay || (v->self->relay && !v->set_aside) || out.out_count || out.in_count;
     }
     if (speaks)
         tell(r, k, PUBLISHED_DEVICE, &out);
@@ -209,7 +231,7 @@ static void publish_invite(struct replica *r, const struct view *v, uint32_t i)
     struct known *k = &r->known[i];
     const struct fold_device *d = fold_device_at(r->fold, i);
     struct replica_device out = {0};
-    if (v->self && v->self->relay && i != v->self_at && known_is_good(k))
+    if (v->self && !v->set_aside && v->self->relay && i != v->self_at && known_is_good(k))
         out.flags = invite_flags(r, d, k);
     if (!out.flags) {
         take_back(r, k, PUBLISHED_INVITE, &d->id);
@@ -226,7 +248,7 @@ static bool publish_founding(struct replica *r, const struct view *v, uint32_t i
 {
     struct known *k = &r->known[i];
     const struct fold_device *d = fold_device_at(r->fold, i);
-    if (!v->self || i == v->self_at || d->state != DEVICE_INVITED || !known_is_good(k))
+    if (!v->self || v->set_aside || i == v->self_at || d->state != DEVICE_INVITED || !known_is_good(k))
         return false;
     struct replica_device out = {.id = d->id, .flags = REPLICA_FOUNDING | REPLICA_RELAY, .has_endpoint = true};
     out.endpoint = k->endpoint;
@@ -239,7 +261,10 @@ static bool publish_founding(struct replica *r, const struct view *v, uint32_t i
 static void look_from(const struct replica *r, struct view *v)
 {
     memset(v, 0, sizeof(*v));
-    if (!self_position(r, &v->self_at) || !is_present(r, v->self_at))
+    if (!self_position(r, &v->self_at))
+        return;
+    v->set_aside = is_set_aside(r, v->self_at);
+    if (!v->set_aside && !is_present(r, v->self_at))
         return;
     v->self = &r->known[v->self_at];
     v->set_count = policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
