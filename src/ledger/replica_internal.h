@@ -320,6 +320,8 @@ void replica_fold_replaced(struct replica *r, struct fold *fold);
 void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
 bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite);
 void replica_serve_clear(struct replica *r);
+/* There are more of them now than what was made for askers says. */
+void replica_serve_forget_openings(struct replica *r);
 
 /* replica_errand.c */
 void replica_errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);

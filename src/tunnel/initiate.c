@@ -252,7 +252,7 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
     }
     session_begin_as_initiator(s, p->handshake);
     retire_handshake(p);
-    peer_set_endpoint(p, &step->from);
+    peer_roam(p, &step->from);
     add_bytes(&p->rx_bytes, sizeof(struct message_response));
     timers_packet_received(p, now.monotonic);
     timers_session_derived(p, now.monotonic);

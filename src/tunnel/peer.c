@@ -233,6 +233,20 @@ bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
     return true;
 }
 
+bool peer_may_roam(const struct peer *p, const struct endpoint *from)
+{
+    const struct published_endpoint *known = atomic_load_explicit(&p->endpoint, memory_order_acquire);
+    return !known ||
+           (!endpoint_equal(&known->endpoint, from) &&
+            (from->family != ENDPOINT_RELAYED || !atomic_load_explicit(&p->direct_only, memory_order_relaxed)));
+}
+
+void peer_roam(struct peer *p, const struct endpoint *from)
+{
+    if (peer_may_roam(p, from))
+        peer_set_endpoint(p, from);
+}
+
 void peer_forget_local(struct peer *p)
 {
     struct endpoint endpoint;
@@ -291,6 +305,13 @@ void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds,
     timers_arm(p);
     if (turned_on && t->up)
         action_flush(actions, p, true);
+}
+
+void tunnel_peer_set_direct_only(struct tunnel *t, peer_id peer, bool yes)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    if (p)
+        atomic_store_explicit(&p->direct_only, yes, memory_order_relaxed);
 }
 
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent)
