@@ -96,6 +96,7 @@ struct peer {
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
+    uint8_t unanswered; /* the same on the path in use, also while packets go on asking */
     bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
     bool silent;        /* listened to and never answered */
     _Atomic bool direct_only; /* roams to no relayed endpoint */

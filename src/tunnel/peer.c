@@ -226,6 +226,7 @@ bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
     if (!published)
         return false;
     published->endpoint = *endpoint;
+    p->unanswered = 0;
     atomic_store_explicit(&p->endpoint, published, memory_order_release);
     atomic_store_explicit(&p->handshake_asked, 0, memory_order_relaxed);
     if (old)

@@ -96,7 +96,8 @@ enum tunnel_action_kind {
                                   nothing is */
     TUNNEL_ACTION_DISCARD,     /* the sealing thread: drop what is staged for `peer` */
     TUNNEL_ACTION_LINK,        /* for information: a handshake with `peer` was completed (`up`); or one was given up, or
-                                  its last session ended */
+                                  its last session ended. On a relayed path it is given up, and the path forgotten,
+                                  after three initiations without an answer */
     TUNNEL_ACTION_INTRUDER,    /* for information: `peer`, which is silent, began a handshake */
 };
 
