@@ -105,8 +105,7 @@ static bool choose_of_ticket(const struct replica *r, uint32_t turn, struct devi
     return count > 0;
 }
 
-/* The hub's node has its controller beside it, also before its own join stands. */
-static bool has_controller(const struct replica *r)
+bool replica_has_controller(const struct replica *r)
 {
     uint32_t i;
     if (replica_self_position(r, &i))
@@ -119,7 +118,7 @@ bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id 
 {
     if (r->joining.ticket)
         return choose_of_ticket(r, turn, out);
-    if (has_controller(r)) {
+    if (replica_has_controller(r)) {
         *out = replica_controller;
         return true;
     }
@@ -494,7 +493,7 @@ static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
     struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
-    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
+    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !replica_has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
     if (r->has_signed)

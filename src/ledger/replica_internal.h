@@ -285,6 +285,8 @@ void replica_follow_clear(struct replica *r);
 void replica_want_openings(struct replica *r, uint64_t from);
 /* Openings that we must hold are missing. */
 bool replica_needs_more(const struct replica *r);
+/* The hub's node has its controller beside it, also before its own join stands. */
+bool replica_has_controller(const struct replica *r);
 bool replica_link_exists(const struct replica *r, const struct device_id *id);
 /* Someone to ask or to hand things to, in turn; false: nobody. */
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
