@@ -139,7 +139,7 @@ static struct flow *give_up(struct bucket *b, uint64_t newcomer)
     for (uint32_t i = 0; i < BUCKET_FLOWS; i++) {
         struct flow *f = &b->flows[i];
         uint32_t count = count_of_peer(b, f->key.peer) + (f->key.peer == newcomer);
-        if (count > most || (count == most && f->seen < victim->seen)) {
+        if (!victim || count > most || (count == most && f->seen < victim->seen)) {
             victim = f;
             most = count;
         }
