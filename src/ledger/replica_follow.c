@@ -8,7 +8,8 @@
 #define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
 #define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
 #define OPENINGS_PAUSE (5 * REPLICA_SECOND)
-#define COMPARED_BACK 1024u /* entries */
+#define OPENINGS_SOON (REPLICA_SECOND / 16) /* after an answer that was not all of it; twice as long each time */
+#define COMPARED_BACK 1024u                 /* entries */
 #define SOURCES_TRIED 4u
 #define GREETED_EVERY (5 * REPLICA_SECOND)
 
@@ -365,6 +366,15 @@ static void ledger_came(struct replica *r)
     replica_follow_better(r);
 }
 
+/* Who serves them is mostly a moment behind: it follows the same head as we do. */
+static uint64_t soon(struct follow *f)
+{
+    f->openings_soon = f->openings_soon ? 2 * f->openings_soon : OPENINGS_SOON;
+    if (f->openings_soon > REPLICA_SECOND)
+        f->openings_soon = REPLICA_SECOND;
+    return f->openings_soon;
+}
+
 static void openings_came(struct replica *r)
 {
     struct follow *f = &r->follow;
@@ -386,7 +396,9 @@ static void openings_came(struct replica *r)
     }
     f->openings_wanted = !good || f->openings_anew || to < ours;
     f->openings_anew = false;
-    f->openings_next = r->now + (f->openings_wanted && good ? REPLICA_SECOND : OPENINGS_PAUSE);
+    f->openings_next = r->now + (f->openings_wanted && good ? soon(f) : OPENINGS_PAUSE);
+    if (!f->openings_wanted)
+        f->openings_soon = 0;
     if (good && !f->openings_wanted)
         f->openings_from = f->openings_at + 1;
     r->dirty = true;

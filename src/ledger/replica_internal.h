@@ -109,6 +109,7 @@ struct follow {
     struct pull *openings;
     struct device_id openings_source;
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
+    uint64_t openings_soon;                             /* ns: the last pause after less than all; 0: it was all */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
     uint32_t turn;                                      /* which source is next */
