@@ -17,6 +17,7 @@
 #include "children.h"
 #include "ledger/fold.h"
 #include "log.h"
+#include "net/memory.h"
 #include "proc/drop.h"
 #include "report.h"
 #include "wire/message.h"
@@ -93,6 +94,7 @@ static void take_ready(struct parent *p, enum proc_role from, const struct ipc_m
     p->give_up = UINT64_MAX;
     log_line("info", "up", "state=\"%s\" port=%u", p->place.path, p->ways.port);
     report_ready(&p->report);
+    memory_release_code();
 }
 
 static bool is_plausible(const struct ipc_configure *what)
@@ -343,6 +345,8 @@ static void tell_state(struct parent *p)
 {
     note(p, p->ways.darkened ? NOTE_DARKENED : NOTE_NOT_DARKENED, 0);
     note(p, NOTE_LISTEN_PORT, p->ways.port);
+    if (p->place.conf.relay_rate != 0)
+        note(p, NOTE_RELAY_RATE, p->place.conf.relay_rate);
     for (uint32_t i = 0; p->ways.darkened && i < p->ways.keep.count; i++)
         note(p, NOTE_KEEP_PORT, (uint32_t)p->ways.keep.ports[i].udp << 16 | p->ways.keep.ports[i].port);
 }

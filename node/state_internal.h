@@ -27,6 +27,7 @@ struct published {
 /* What became of a submission. */
 struct outcome {
     bool known;
+    bool told; /* to who handed it in */
     uint8_t statement[SHA256_SIZE];
     enum fold_verdict verdict;
     uint64_t index;
@@ -81,6 +82,7 @@ struct state {
     int32_t configure_error;
     bool ipv4_left_out, darkened, controller_down;
     uint32_t listen_port, keep_count;
+    uint32_t relay_rate; /* Mb/s; 0: the default */
     uint32_t keep[KEEP_PORTS_MAX];
     uint64_t counters[IPC_COUNTERS_MAX];
     uint32_t counter_count;
@@ -123,7 +125,7 @@ void state_knock(struct state *s);
 void state_note_outcome(struct state *s, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict,
                         uint64_t index);
 /* NULL: not known (yet). */
-const struct outcome *state_outcome(const struct state *s, const uint8_t statement[SHA256_SIZE]);
+struct outcome *state_outcome(struct state *s, const uint8_t statement[SHA256_SIZE]);
 
 /* ---- state_answer.c: what people ask ---- */
 

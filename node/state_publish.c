@@ -8,6 +8,7 @@
 #include "ledger/kept.h"
 #include "state_internal.h"
 
+#define BYTES_A_MEGABIT 125000
 #define SLOW_MS 5000 /* for another process that does not read */
 
 /* For what may not be lost: waits while the other process is slow. */
@@ -141,7 +142,8 @@ static void on_self(void *context, const struct replica_self *self)
                                .relay = self->relay,
                                .controller = self->controller,
                                .joining = self->joining,
-                               .answer_invite_key = self->answer_invite_key};
+                               .answer_invite_key = self->answer_invite_key,
+                               .relay_rate = (uint64_t)s->relay_rate * BYTES_A_MEGABIT};
     memcpy(message.id, self->id.bytes, sizeof(message.id));
     memcpy(message.ipv6, self->ipv6, sizeof(message.ipv6));
     memcpy(message.ipv4, self->ipv4, sizeof(message.ipv4));

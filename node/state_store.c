@@ -57,11 +57,13 @@ static int records_add(struct records *r, const uint8_t *bytes, size_t len)
         r->list = list;
         r->capacity = capacity;
     }
-    uint8_t *copy = malloc(len + 1);
-    if (!copy)
+    struct record *record = &r->list[r->count];
+    record->bytes = malloc(len + 1);
+    if (!record->bytes)
         return ERROR_MEMORY;
-    memcpy(copy, bytes, len);
-    r->list[r->count++] = (struct record){copy, len};
+    memcpy(record->bytes, bytes, len);
+    record->len = len;
+    r->count++;
     return 0;
 }
 

@@ -82,7 +82,7 @@ static bool choose_linked(const struct replica *r, enum upstream_kind kind, uint
     uint32_t fitting = 0, seen = 0;
     for (uint32_t i = 0; i < r->links.count; i++)
         fitting += is_upstream(r, &r->links.ids[i], kind);
-    for (uint32_t i = 0; i < r->links.count; i++) {
+    for (uint32_t i = 0; i < r->links.count && fitting; i++) {
         if (!is_upstream(r, &r->links.ids[i], kind) || seen++ != turn % fitting)
             continue;
         *out = r->links.ids[i];

@@ -274,7 +274,7 @@ bool replica_founding_device(const struct replica *r,
                              uint32_t *out); /* false: the network is not being founded any more */
 
 /* replica_follow.c */
-void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view head);
+void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view bytes);
 void replica_follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
 void replica_follow_timer(struct replica *r);
 uint64_t replica_follow_deadline(const struct replica *r);

@@ -74,10 +74,10 @@ static struct cached_blob *cache(struct serve *s, const struct cached_blob *blob
     while (s->bytes + blob->len > CACHE_BYTES && (b = oldest_blob(s, false)))
         drop_blob(s, b);
     b = oldest_blob(s, true);
-    if (b->bytes)
-        drop_blob(s, b);
+    struct cached_blob old = *b;
     *b = *blob;
-    s->bytes += b->len;
+    s->bytes += b->len - old.len;
+    free(old.bytes);
     return b;
 }
 

@@ -232,7 +232,8 @@ enum ipc_note_kind {
     NOTE_CONTROLLER_UP = 3,
     NOTE_CONTROLLER_DOWN = 4,
     NOTE_KEEP_PORT = 5,
-    NOTE_LISTEN_PORT = 6
+    NOTE_LISTEN_PORT = 6,
+    NOTE_RELAY_RATE = 7 /* Mb/s of each origin, as a relay */
 };
 struct ipc_note {
     uint32_t kind;

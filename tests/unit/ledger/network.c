@@ -17,6 +17,12 @@ enum { OWNER = 1, ROLE = 2, SCOPED = 3, SEQUENCER = 4, INVITES = 100 };
 
 /* ---- keys and statements ---- */
 
+/* Into a field of zeroes that is one byte longer than a name can be. */
+static void set_name(char *out, const char *name)
+{
+    strncpy(out, name, NAME_MAX_LEN);
+}
+
 static void seed_of(uint8_t out[32], uint8_t number)
 {
     memset(out, number, 32);
@@ -64,7 +70,7 @@ static const char *const group_names[] = {"operators", "sensors", "brokers", "lo
 static void fill_opening(struct net *net, const struct net_invite *what, struct opening *o)
 {
     *o = (struct opening){.kind = OPENING_INVITE, .salt = {what->number, (uint8_t)++net->salt}};
-    strcpy(o->invite.name, what->name);
+    set_name(o->invite.name, what->name);
     o->invite.has_ipv4 = what->ipv4 != 0;
     if (what->ipv4)
         memcpy(o->invite.ipv4, (uint8_t[]){100, 64, 0, what->ipv4}, 4);
@@ -76,7 +82,7 @@ static void fill_opening(struct net *net, const struct net_invite *what, struct 
         if (what->groups >> g & 1) {
             struct opening_group *group = &o->invite.groups[o->invite.group_count++];
             group->id = net_subject((enum net_group)(1u << g));
-            strcpy(group->name, group_names[g]);
+            set_name(group->name, group_names[g]);
         }
 }
 
@@ -164,8 +170,8 @@ static size_t rules_opening(struct net *net, enum net_group group, const struct 
         grants[set.count] = (struct grant){GRANT_TCP, rules[i].port, rules[i].port};
         rule->from = net_subject((enum net_group)rules[i].from);
         rule->to = net_subject((enum net_group)rules[i].to);
-        strcpy(rule->from_name, "a");
-        strcpy(rule->to_name, "b");
+        set_name(rule->from_name, "a");
+        set_name(rule->to_name, "b");
         rule->line = i + 1;
         rule->grant_count = 1;
         rule->grants = &grants[set.count++];
@@ -696,7 +702,7 @@ static size_t make_root(struct net *net, uint8_t scope_opening[1024], size_t *sc
     s = (struct statement){.kind = STATEMENT_ROOT};
     o = (struct opening){.kind = OPENING_SCOPE, .salt = {1}};
     o.scope.name_count = 1;
-    strcpy(o.scope.names[0], "site-*");
+    set_name(o.scope.names[0], "site-*");
     int len = opening_encode(&o, scope_opening, 1024);
     assert_true(len > 0);
     *scope_len = (size_t)len;
