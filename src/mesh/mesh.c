@@ -173,7 +173,7 @@ static bool same_endpoint(const struct device *d, const struct mesh_device *as)
 /* A relay that is none any more loses its paths, one that moved gets another chance. */
 static int update(struct mesh *m, struct device *d, const struct mesh_device *as, uint64_t now)
 {
-    bool moved = !same_endpoint(d, as);
+    bool moved = !same_endpoint(d, as), other_use = ((d->flags ^ as->flags) & MESH_CONTROLLER) != 0;
     d->flags = as->flags;
     d->has_endpoint = as->has_endpoint;
     d->endpoint = as->endpoint;
@@ -185,6 +185,8 @@ static int update(struct mesh *m, struct device *d, const struct mesh_device *as
         return relay_add(m, d, now);
     if (!is_relay(d) || moved)
         relay_remove(m, d, now);
+    else if (other_use)
+        relays_choose(m, now);
     return is_relay(d) && !d->relay ? relay_add(m, d, now) : 0;
 }
 

@@ -2,7 +2,8 @@
  * tunnel: it says whom to connect to and what to tell them; what is to be done goes out through `mesh_ops`.
  *
  * A node keeps sessions with the two relays that rendezvous hashing of its id selects among those that answer; who
- * looks for it computes the same. A node that is a relay introduces members to each other and permits them to send
+ * looks for it computes the same. A relay keeps them with the relays that have a controller, for the ledger and for what
+ * it passes on. A node that is a relay introduces members to each other and permits them to send
  * through it. Everything here is about devices that the state handed over: what is not among them draws nothing. */
 #ifndef MESH_MESH_H
 #define MESH_MESH_H
@@ -18,6 +19,7 @@ enum mesh_flags {
     MESH_RELAY = 4,
     MESH_USED_INVITE = 8, /* listened to, never answered: whoever uses it now is a thief or a clone */
     MESH_FOUNDING = 16,   /* the hub under the founding invite's key, until its join was seen */
+    MESH_CONTROLLER = 32, /* it has a controller beside it: other relays keep sessions with it */
 };
 
 /* A device that this node may have a session with. */

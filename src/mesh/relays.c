@@ -74,6 +74,12 @@ static void retry(struct mesh *m, struct relay *r, uint64_t now)
 
 /* ---- Choosing ---- */
 
+/* A relay gets the ledger, and passes on what was handed to it, where there is a controller. */
+static bool is_of_use(const struct mesh *m, const struct relay *r)
+{
+    return !r->device->unusable && (!m->is_relay || (r->device->flags & MESH_CONTROLLER));
+}
+
 /* Whether it is not needed, when enough before it are chosen, or even up. */
 static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
 {
@@ -87,19 +93,19 @@ static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
 }
 
 /* What is chosen: the first two by score that are up or being connected to. One that failed is tried on while fewer
- * than two before it are up; one that took its place is let go only when two before it are up. */
+ * than two before it are up; one that took its place is let go only when two before it are up. The others are none. */
 void relays_choose(struct mesh *m, uint64_t now)
 {
     uint32_t chosen = 0, up = 0;
-    const uint32_t wanted = m->is_relay ? 0 : RELAYS_WANTED;
     for (uint32_t i = 0; i < m->relay_count && m->has_self; i++) {
         struct relay *r = m->relays[i];
-        if (r->state == RELAY_IDLE && !r->device->unusable && chosen < wanted)
+        bool of_use = is_of_use(m, r);
+        if (r->state == RELAY_IDLE && of_use && chosen < RELAYS_WANTED)
             become_connecting(m, r, now);
-        else if (may_go(r, chosen >= wanted, up >= wanted))
+        else if (may_go(r, !of_use || chosen >= RELAYS_WANTED, !of_use || up >= RELAYS_WANTED))
             become_idle(m, r);
-        up += r->state == RELAY_UP;
-        chosen += r->state == RELAY_UP || r->state == RELAY_CONNECTING;
+        up += of_use && r->state == RELAY_UP;
+        chosen += of_use && (r->state == RELAY_UP || r->state == RELAY_CONNECTING);
     }
 }
 
