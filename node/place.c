@@ -104,10 +104,13 @@ static int give_file(void *context, const char *name)
 {
     const struct owner *owner = context;
     struct stat status;
-    if (fstatat(owner->dir, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
-        status.st_nlink != 1 || status.st_uid == owner->uid)
+    int fd = openat(owner->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); /* what is looked at is what is given */
+    if (fd < 0)
         return 0;
-    return fchownat(owner->dir, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : ERROR_PERMISSION;
+    bool given = fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1 ||
+                 status.st_uid == owner->uid || fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) == 0;
+    close(fd);
+    return given ? 0 : ERROR_PERMISSION;
 }
 
 static int give_to_role(int dir, enum proc_role role)
