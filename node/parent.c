@@ -417,9 +417,13 @@ static int wait_for_word(struct report *starter, int from)
 {
     char text[512];
     size_t len = 0;
-    ssize_t got;
-    while (len < sizeof(text) - 1 && ((got = read(from, text + len, sizeof(text) - 1 - len)) > 0 || errno == EINTR))
+    ssize_t got = 1;
+    while (len < sizeof(text) - 1 && got != 0) {
+        got = read(from, text + len, sizeof(text) - 1 - len);
+        if (got < 0 && errno != EINTR)
+            break;
         len += got > 0 ? (size_t)got : 0;
+    }
     text[len] = '\0';
     if (strcmp(text, "ready\n") == 0) {
         report_ready(starter);
