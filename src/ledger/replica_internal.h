@@ -163,12 +163,12 @@ struct submission {
     uint32_t tries;
 };
 
-struct take_away {
+struct held_take_away {
     uint8_t hash[SHA256_SIZE];
     uint8_t *bytes; /* owned */
     size_t len;
 };
-#define TAKE_AWAYS_MAX 256
+#define HELD_TAKE_AWAYS_MAX 256
 
 /* ---- joining ---- */
 struct joining {
@@ -224,7 +224,7 @@ struct replica {
     struct errand errands[ERRANDS_MAX];
     size_t errand_bytes;
     struct submission submissions[REPLICA_SUBMISSIONS_MAX];
-    struct take_away *take_aways[TAKE_AWAYS_MAX];
+    struct held_take_away *take_aways[HELD_TAKE_AWAYS_MAX];
     uint32_t take_away_count;
     struct joining joining;
     struct replica_problem problems[PROBLEMS_MAX];

@@ -35,9 +35,8 @@ static struct tell *wait_for(struct mesh *m, const struct device_id *relay, cons
     struct tell *slot = NULL;
     for (uint32_t n = 0; n < TELLS_MAX; n++) {
         struct tell *t = &m->tells[n];
-        if (t->used && id_equal(&t->asker, asker) && id_equal(&t->relay, relay))
-            slot = t;
-        else if (!t->used && !slot)
+        bool same = t->used && id_equal(&t->asker, asker) && id_equal(&t->relay, relay);
+        if (same || (!t->used && !slot))
             slot = t;
     }
     if (!slot)
