@@ -4,11 +4,10 @@
 #define LEDGER_REPLICA_INTERNAL_H
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "ledger/blob.h"
 #include "ledger/replica.h"
 #include "ledger/sync.h"
-
-#define REPLICA_SECOND UINT64_C(1000000000)
 
 /* ---- history: the entries that this node keeps, behind a base fold or from the first one on ---- */
 struct entry {
@@ -238,7 +237,6 @@ struct replica {
 /* replica.c */
 void replica_settle(struct replica *r);
 void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
-bool replica_id_equal(const struct device_id *a, const struct device_id *b);
 void replica_learn_time(struct replica *r, uint64_t seconds);
 
 /* replica_known.c */

@@ -51,7 +51,7 @@ static void tell(struct replica *r, const uint8_t *bytes, size_t len, const stru
 void replica_spread(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from)
 {
     for (uint32_t i = 0; r->self.relay && i < r->links.count; i++)
-        if (!from || !replica_id_equal(&r->links.ids[i], from))
+        if (!from || !device_id_equal(&r->links.ids[i], from))
             tell(r, bytes, len, &r->links.ids[i]);
 }
 
