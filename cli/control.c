@@ -31,7 +31,7 @@ static int socket_path(struct cli *cli, struct sockaddr_un *out)
     uint8_t digest[SHA256_SIZE];
     char hash[HEX_SIZE(HASH_BYTES)];
     if (!realpath(cli->state, real))
-        return ERROR_NOT_FOUND;
+        return errno == EACCES ? ERROR_PERMISSION : ERROR_NOT_FOUND;
     int error = crypto_sha256(cli->crypto, digest, real, strlen(real));
     if (error)
         return error;
@@ -171,6 +171,9 @@ static int say_unreachable(struct cli *cli, int error)
     if (error == ERROR_AGAIN)
         return say_no(cli, "Try again; if it stays so, look at its log.", "The daemon of %s does not answer.",
                       cli->state);
+    if (error == ERROR_GONE)
+        return say_no(cli, "Try again; if it stays so, look at its log.",
+                      "The daemon of %s closed the connection: it ends, or too many ask at once.", cli->state);
     return say_failed(cli, error, "The daemon of %s cannot be asked", cli->state);
 }
 

@@ -99,6 +99,7 @@ enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const 
         kept_name(name, hash);
         error = write_submission(s, name, statement, len, openings, opening_count);
     }
+    state_unlock(s); /* who comes next sees it */
     if (error) {
         say_failed(cli, error, "%s cannot be written to %s/outbox", what, s->path);
         return OUTBOX_FAILED;

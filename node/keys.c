@@ -7,6 +7,7 @@
 
 #include "keys_server.h"
 #include "net/loop.h"
+#include "net/memory.h"
 #include "proc/drop.h"
 #include "proc/permits.h"
 #include "roles.h"
@@ -74,8 +75,10 @@ static int run(struct crypto *c, struct keys_links *l)
     if (error != 0)
         return error;
     error = ipc_send(l->parent, IPC_READY, NULL, 0);
-    if (error == 0)
+    if (error == 0) {
+        memory_release_code();
         error = serve(k, l);
+    }
     keys_server_free(k);
     return error;
 }

@@ -17,6 +17,7 @@
 #include "ledger/fold.h"
 #include "log.h"
 #include "net/loop.h"
+#include "net/memory.h"
 #include "proc/drop.h"
 #include "report.h"
 #include "wire/message.h"
@@ -86,6 +87,7 @@ static void take_ready(struct parent *p, enum proc_role from, const struct ipc_m
     p->give_up = UINT64_MAX;
     log_line("info", "up", "state=\"%s\" port=%u", p->place.path, p->ways.port);
     report_ready(&p->report);
+    memory_release_code();
 }
 
 static bool is_plausible(const struct ipc_configure *what)

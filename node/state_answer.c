@@ -177,7 +177,9 @@ static void on_knock(struct state *s, uint32_t client, const struct control_requ
 
 static void on_outcome(struct state *s, uint32_t client, const struct control_request *request)
 {
-    const struct outcome *o = state_outcome(s, request->statement);
+    struct outcome *o = state_outcome(s, request->statement);
+    if (o)
+        o->told = true;
     if (!o)
         answer(s, client, json_pack("{s:s}", "outcome", "pending"));
     else if (o->verdict == VERDICT_STANDS || o->verdict == VERDICT_ALREADY)

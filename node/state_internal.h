@@ -27,6 +27,7 @@ struct published {
 /* What became of a submission. */
 struct outcome {
     bool known;
+    bool told; /* to who handed it in */
     uint8_t statement[SHA256_SIZE];
     enum fold_verdict verdict;
     uint64_t index;
@@ -124,7 +125,7 @@ void state_knock(struct state *s);
 void state_note_outcome(struct state *s, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict,
                         uint64_t index);
 /* NULL: not known (yet). */
-const struct outcome *state_outcome(const struct state *s, const uint8_t statement[SHA256_SIZE]);
+struct outcome *state_outcome(struct state *s, const uint8_t statement[SHA256_SIZE]);
 
 /* ---- state_answer.c: what people ask ---- */
 

@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "identity/ticket.h"
 #include "ledger/kept.h"
+#include "net/memory.h"
 #include "state_internal.h"
 
 static bool is_joining(const struct state *s)
@@ -151,6 +152,7 @@ static int state_ready(struct state *s)
             return error;
         state_configure(s, &message);
     }
+    memory_release_code(); /* what reading the ledger took, an idle node does without */
     return ipc_send(s->setup.parent, IPC_STATE_READY, NULL, 0);
 }
 

@@ -88,6 +88,22 @@ static void add_replica_problems(struct state *s, json_t *list)
         add_problem(list, p.code, p.name[0] ? p.name : NULL, p.what, p.todo);
 }
 
+/* Who handed it in had gone by the time that the network said no: a ticket that was given out is worth nothing. */
+static void add_refusals(struct state *s, json_t *list)
+{
+    char what[128];
+    for (uint32_t i = 0; i < OUTCOMES_MAX; i++) {
+        const struct outcome *o = &s->outcomes[i];
+        if (!o->known || o->told || o->verdict == VERDICT_STANDS || o->verdict == VERDICT_ALREADY)
+            continue;
+        snprintf(what, sizeof(what), "Something that was signed here was refused later: %s",
+                 fold_verdict_sentence(o->verdict));
+        add_problem(list, "refused", NULL, what,
+                    "Look at \"nightjar devices\" and \"nightjar policy show\" for what is missing, and do that again; "
+                    "this ends when the daemon is restarted.");
+    }
+}
+
 static json_t *problems_json(struct state *s)
 {
     json_t *list = json_array();
@@ -108,6 +124,7 @@ static json_t *problems_json(struct state *s)
         add_problem(list, "controller-down", NULL, "The controller on this host is not running.",
                     "It is started again by itself; if it stays so, look at the daemon's log.");
     add_replica_problems(s, list);
+    add_refusals(s, list);
     return list;
 }
 

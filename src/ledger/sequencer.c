@@ -216,7 +216,9 @@ static uint64_t time_of_next(const struct sequencer *s, uint64_t wall)
 static int submit_new(struct sequencer *s, const struct statement *st, const struct sequencer_submission *what,
                       uint64_t wall, struct sequencer_outcome *out)
 {
-    int error = judge_and_append(s, st, time_of_next(s, wall), what, &out->verdict);
+    /* A root that replaces sequencers was in force before it came here, from a time of its own on. */
+    bool replaces = st->kind == STATEMENT_ROOT && st->root.replaces;
+    int error = judge_and_append(s, st, replaces ? st->root.time : time_of_next(s, wall), what, &out->verdict);
     if (error == ERROR_IO)
         out->verdict = VERDICT_STORE;
     const struct fold_device *joined =
@@ -253,7 +255,8 @@ int sequencer_submit(struct sequencer *s, const struct sequencer_submission *wha
 int sequencer_sign(struct sequencer *s, uint64_t wall, uint64_t now)
 {
     s->next_head = now + SEQUENCER_HEAD_INTERVAL;
-    if (!sequencer_is_entitled(s))
+    s->has_head = sequencer_is_entitled(s);
+    if (!s->has_head)
         return 0;
     struct signed_head head = {.head = *fold_head(s->fold)};
     head.head.time = time_of_next(s, wall);
@@ -263,7 +266,6 @@ int sequencer_sign(struct sequencer *s, uint64_t wall, uint64_t now)
         return error;
     signed_head_encode(&head, s->head);
     s->signed_time = head.head.time;
-    s->has_head = true;
     return 0;
 }
 
