@@ -14,7 +14,7 @@ static struct replica_problem *find(struct replica *r, enum replica_problem_kind
 {
     for (uint32_t i = 0; i < r->problem_count; i++) {
         struct replica_problem *p = &r->problems[i];
-        if (p->kind == kind && p->has_device == (id != NULL) && (!id || replica_id_equal(&p->device, id)))
+        if (p->kind == kind && p->has_device == (id != NULL) && (!id || device_id_equal(&p->device, id)))
             return p;
     }
     return NULL;

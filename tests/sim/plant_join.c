@@ -23,11 +23,6 @@ void plant_post(struct plant_node *n, void (*run)(struct plant_node *n, const st
     n->jobs_end = &j->next;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t due_of(const struct plant_node *n)
 {
     uint64_t due = earlier(tunnel_deadline(n->tunnel), mesh_deadline(n->mesh));
