@@ -172,7 +172,7 @@ static bool meets_anyway(struct plant_node *n, const struct frame_introduce *wha
     uint32_t number = plant_number(p, &out->target);
     if (number == PLANT_NOBODY || !plant_peer_by_id(n, &out->target))
         return false;
-    out->target_opening = (struct frame_view){p->nodes[number].invite.opening, p->nodes[number].invite.opening_len};
+    out->target_opening = (struct frame_view){0}; /* what it could leak it does not, so that who holds what is known */
     out->asker_opening = (struct frame_view){0};
     return true;
 }
@@ -556,6 +556,7 @@ static void on_keep_entry(void *context, uint64_t index, uint64_t time, enum fol
 static void on_keep_opening(void *context, const uint8_t commitment[SHA256_SIZE], const uint8_t *bytes, size_t len)
 {
     (void)commitment;
+    plant_check_opening(context, bytes, len);
     plant_keep(context, &(struct plant_record){.where = KEPT_IN_OPENINGS, .len = len}, bytes);
 }
 

@@ -146,6 +146,7 @@ void plant_trouble(struct plant *p)
     for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]) && !p->failure; i++)
         if (plant_below(p, 10000) < troubles[i].chance)
             troubles[i].happen(p);
+    plant_hostilities(p);
 }
 
 /* ---- Healing ---- */
