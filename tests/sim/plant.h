@@ -376,5 +376,7 @@ void plant_heal(struct plant *p);
 
 /* plant_hostile.c */
 void plant_hostilities(struct plant *p);
+/* Everything that was captured on its way to a node, once more. */
+void plant_replay_all(struct plant_node *n);
 
 #endif

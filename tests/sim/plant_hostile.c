@@ -23,6 +23,15 @@ static void replay(struct plant *p)
         plant_send_hostile(p, captured->to, captured->bytes, captured->len);
 }
 
+void plant_replay_all(struct plant_node *n)
+{
+    for (uint32_t i = 0; i < captured_count(n->plant); i++) {
+        const struct plant_captured *captured = &n->plant->captured[i];
+        if (captured->to == n->number && (captured->bytes[0] > MESSAGE_RESPONSE || captured->answered))
+            plant_send_hostile(n->plant, captured->to, captured->bytes, captured->len);
+    }
+}
+
 static void mutate(struct plant *p)
 {
     uint8_t bytes[PLANT_DATAGRAM_MAX];

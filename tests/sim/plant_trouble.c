@@ -58,8 +58,10 @@ static void restart(struct plant *p)
     struct plant_node *n = plant_chance(p, 25) ? &p->nodes[PLANT_HUB] : any_node(p);
     if (n->on)
         plant_node_stop(n, plant_chance(p, 170));
-    if (n->member)
+    if (n->member) {
         plant_node_start(n);
+        plant_replay_all(n);
+    }
 }
 
 static void move(struct plant *p)
