@@ -106,9 +106,12 @@ void mesh_self(struct mesh *m, const struct device_id *id, bool relay, bool join
     m->has_self = joining || !is_zero(id->bytes, sizeof(id->bytes));
     m->self = *id;
     m->is_relay = relay;
+    bool joined = m->joining && !joining;
     m->joining = joining;
     if (relay)
         questions_open(m);
+    if (joined)
+        relays_watch(m, now);
     relays_rescore(m, now);
 }
 
@@ -235,6 +238,10 @@ void link_changed(struct mesh *m, struct device *d, bool up, uint64_t now)
         relay_failed(m, d->relay, now);
     if (up)
         introduction_linked(m, d);
+    if (!up && d->path == MESH_PATH_DIRECT)
+        m->ops.direct(m->ops.context, &d->id, &d->endpoint); /* what it spoke from last may lead nowhere */
+    if (!up && d->path == MESH_PATH_NONE)
+        m->ops.forget(m->ops.context, &d->id, NULL);
     if (!up && d->path == MESH_PATH_RELAYED) {
         path_forget(m, d);
         relays_choose(m, now);

@@ -38,7 +38,8 @@ struct mesh_ops {
     /* From now on `to` is sent to at this endpoint, or through this relay; sessions are begun as packets ask for it. */
     void (*direct)(void *context, const struct device_id *to, const struct underlay *endpoint);
     void (*relayed)(void *context, const struct device_id *to, const struct device_id *relay);
-    /* The path to `to` through this relay is no more, if that is the one in use: what is to be sent is wanted anew. */
+    /* The path to `to` through this relay is no more, if that is the one in use: what is to be sent is wanted anew.
+     * `relay` NULL: whichever path it spoke by. */
     void (*forget)(void *context, const struct device_id *to, const struct device_id *relay);
     /* Begin a handshake with `to` and keep the session alive (seconds; 0: no longer, and no handshake). `anew`: what
      * looks like a session is none. */
@@ -62,7 +63,8 @@ struct mesh_ops {
 must_check int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops);
 void mesh_free(struct mesh *m);
 
-/* Who we are; before that nothing is done. Joining (the id may be zero): sessions with relays, and no introductions.
+/* Who we are; before that nothing is done. Joining (the id may be zero) or isolated: sessions with relays, and no
+ * introductions.
  * Neither an id nor joining: we are nobody any more. */
 void mesh_self(struct mesh *m, const struct device_id *id, bool relay, bool joining, uint64_t now);
 /* The latest signed head, for hellos and introductions. */

@@ -13,6 +13,13 @@ static void probe(struct mesh *m, struct relay *r, uint64_t now)
     mesh_send_frame(m, &r->device->id, &f);
 }
 
+/* A relay may have spoken to us through another one, which moved its path there; it is sought where it is. */
+static void connect(struct mesh *m, struct relay *r, bool anew)
+{
+    m->ops.direct(m->ops.context, &r->device->id, &r->device->endpoint);
+    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, anew);
+}
+
 /* ---- Transitions ---- */
 
 static void become_idle(struct mesh *m, struct relay *r)
@@ -39,7 +46,7 @@ static void become_up(struct mesh *m, struct relay *r, uint64_t now)
 static void become_connecting(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_CONNECTING;
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, false);
+    connect(m, r, false);
     if (r->device->linked)
         become_up(m, r, now);
     else
@@ -58,7 +65,7 @@ static void become_failed(struct mesh *m, struct relay *r, uint64_t now)
 /* What looks like a session may be one: besides asking for another, it is probed. */
 static void retry(struct mesh *m, struct relay *r, uint64_t now)
 {
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, true);
+    connect(m, r, true);
     if (!m->joining)
         probe(m, r, now);
     r->backoff = r->backoff * 2 < RELAY_RETRY_MOST ? r->backoff * 2 : RELAY_RETRY_MOST;
@@ -100,6 +107,13 @@ void relays_choose(struct mesh *m, uint64_t now)
         up += of_use && r->state == RELAY_UP;
         chosen += of_use && (r->state == RELAY_UP || r->state == RELAY_CONNECTING);
     }
+}
+
+void relays_watch(struct mesh *m, uint64_t now)
+{
+    for (uint32_t i = 0; i < m->relay_count; i++)
+        if (m->relays[i]->state == RELAY_UP)
+            become_up(m, m->relays[i], now);
 }
 
 void relay_use(struct mesh *m, struct relay *r, uint64_t now)
