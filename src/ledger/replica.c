@@ -6,8 +6,9 @@
 #include "ledger/replica_internal.h"
 
 #define HOUSEKEEPING (5 * SECOND)
-#define CLOCK_SLACK 300u       /* s that a clock may be behind */
-#define FLOOR_KEPT_EVERY 3600u /* s */
+#define HOUSEKEEPING_AT_REST (30 * SECOND) /* while nothing is missing and nothing happens */
+#define CLOCK_SLACK 300u                   /* s that a clock may be behind */
+#define FLOOR_KEPT_EVERY 3600u             /* s */
 #define RELAY_AWAITED (15 * SECOND)
 
 const struct device_id replica_controller = {
@@ -188,6 +189,8 @@ static void take_waiting(struct replica *r)
 
 void replica_settle(struct replica *r)
 {
+    if (r->house_next > r->now + HOUSEKEEPING)
+        r->house_next = r->now + HOUSEKEEPING;
     if (!r->dirty || !r->begun)
         return;
     if (r->fold)
@@ -387,11 +390,18 @@ static void look_at_links(struct replica *r)
     replica_problem_set(r, REPLICA_PROBLEM_NO_UPSTREAM, NULL, NULL, alone && r->now >= r->began + RELAY_AWAITED);
 }
 
+/* An idle node should not wake up to find that there is nothing to do. */
+static bool is_at_rest(struct replica *r)
+{
+    struct device_id any;
+    return r->fold && !r->joining.ticket && !r->dirty && !replica_has_controller(r) &&
+           replica_choose_upstream(r, 0, &any) && !replica_needs_more(r);
+}
+
 void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
 {
     r->now = now;
     r->wall = wall;
-    r->house_next = now + HOUSEKEEPING;
     replica_problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
     look_at_links(r);
     replica_follow_timer(r);
@@ -399,6 +409,7 @@ void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
     replica_errand_timer(r);
     replica_join_timer(r);
     replica_settle(r);
+    r->house_next = now + (is_at_rest(r) ? HOUSEKEEPING_AT_REST : HOUSEKEEPING);
 }
 
 uint64_t replica_deadline(const struct replica *r)

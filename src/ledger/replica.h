@@ -22,6 +22,7 @@ enum replica_flags {
     REPLICA_RELAY = 4,
     REPLICA_USED_INVITE = 8,
     REPLICA_FOUNDING = 16,
+    REPLICA_CONTROLLER = 32,
 };
 
 /* The local controller's id in frames. */

@@ -8,7 +8,8 @@
 #define STALLED (5 * SECOND)   /* then another source is asked */
 #define GIVEN_UP (60 * SECOND) /* then the next head begins anew */
 #define OPENINGS_PAUSE (5 * SECOND)
-#define COMPARED_BACK 1024u /* entries */
+#define OPENINGS_SOON (SECOND / 16) /* after an answer that was not all of it; twice as long each time */
+#define COMPARED_BACK 1024u         /* entries */
 #define SOURCES_TRIED 4u
 #define GREETED_EVERY (5 * SECOND)
 
@@ -105,8 +106,7 @@ static bool choose_of_ticket(const struct replica *r, uint32_t turn, struct devi
     return count > 0;
 }
 
-/* The hub's node has its controller beside it, also before its own join stands. */
-static bool has_controller(const struct replica *r)
+bool replica_has_controller(const struct replica *r)
 {
     uint32_t i;
     if (replica_self_position(r, &i))
@@ -119,7 +119,7 @@ bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id 
 {
     if (r->joining.ticket)
         return choose_of_ticket(r, turn, out);
-    if (has_controller(r)) {
+    if (replica_has_controller(r)) {
         *out = replica_controller;
         return true;
     }
@@ -366,6 +366,15 @@ static void ledger_came(struct replica *r)
     replica_follow_better(r);
 }
 
+/* Who serves them is mostly a moment behind: it follows the same head as we do. */
+static uint64_t soon(struct follow *f)
+{
+    f->openings_soon = f->openings_soon ? 2 * f->openings_soon : OPENINGS_SOON;
+    if (f->openings_soon > SECOND)
+        f->openings_soon = SECOND;
+    return f->openings_soon;
+}
+
 static void openings_came(struct replica *r)
 {
     struct follow *f = &r->follow;
@@ -387,7 +396,9 @@ static void openings_came(struct replica *r)
     }
     f->openings_wanted = !good || f->openings_anew || to < ours;
     f->openings_anew = false;
-    f->openings_next = r->now + (f->openings_wanted && good ? SECOND : OPENINGS_PAUSE);
+    f->openings_next = r->now + (f->openings_wanted && good ? soon(f) : OPENINGS_PAUSE);
+    if (!f->openings_wanted)
+        f->openings_soon = 0;
     if (good && !f->openings_wanted)
         f->openings_from = f->openings_at + 1;
     r->dirty = true;
@@ -494,7 +505,7 @@ static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
     struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
-    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
+    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !replica_has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
     if (r->has_signed)

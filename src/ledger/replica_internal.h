@@ -108,6 +108,7 @@ struct follow {
     struct pull *openings;
     struct device_id openings_source;
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
+    uint64_t openings_soon;                             /* ns: the last pause after less than all; 0: it was all */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
     uint32_t turn;                                      /* which source is next */
@@ -283,6 +284,8 @@ void replica_follow_clear(struct replica *r);
 void replica_want_openings(struct replica *r, uint64_t from);
 /* Openings that we must hold are missing. */
 bool replica_needs_more(const struct replica *r);
+/* The hub's node has its controller beside it, also before its own join stands. */
+bool replica_has_controller(const struct replica *r);
 bool replica_link_exists(const struct replica *r, const struct device_id *id);
 /* Someone to ask or to hand things to, in turn; false: nobody. */
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
@@ -318,6 +321,8 @@ void replica_fold_replaced(struct replica *r, struct fold *fold);
 void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
 bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite);
 void replica_serve_clear(struct replica *r);
+/* There are more of them now than what was made for askers says. */
+void replica_serve_forget_openings(struct replica *r);
 
 /* replica_errand.c */
 void replica_errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);

@@ -291,6 +291,7 @@ bool replica_take_opening(struct replica *r, struct frame_view bytes)
     if (replica_openings_add(&r->openings, commitment, bytes.bytes, bytes.len))
         return false;
     r->ops->keep_opening(r->ops->context, commitment, bytes.bytes, bytes.len);
+    replica_serve_forget_openings(r);
     r->dirty = true;
     return true;
 }

@@ -135,7 +135,7 @@ static void describe(const struct replica *r, uint32_t i, struct replica_device 
     const struct fold_device *d = fold_device_at(r->fold, i);
     const struct known *k = &r->known[i];
     out->id = d->id;
-    out->flags = REPLICA_MEMBER | (k->relay ? REPLICA_RELAY : 0u);
+    out->flags = REPLICA_MEMBER | (k->relay ? REPLICA_RELAY : 0u) | (k->controller ? REPLICA_CONTROLLER : 0u);
     memcpy(out->name, k->name, sizeof(out->name));
     memcpy(out->static_key, d->static_public, sizeof(out->static_key));
     out->has_ipv6 = k->has_ipv6;

@@ -43,6 +43,13 @@ void replica_serve_clear(struct replica *r)
             drop_blob(&r->serve, &r->serve.blobs[i]);
 }
 
+void replica_serve_forget_openings(struct replica *r)
+{
+    for (uint32_t i = 0; i < CACHE_BLOBS; i++)
+        if (r->serve.blobs[i].bytes && r->serve.blobs[i].what == SYNC_OPENINGS)
+            drop_blob(&r->serve, &r->serve.blobs[i]);
+}
+
 static struct cached_blob *find_blob(struct serve *s, const struct frame_get *get, uint64_t to,
                                      const struct device_id *asker)
 {

@@ -221,6 +221,8 @@ must_check int relay_add(struct mesh *m, struct device *d, uint64_t now);
 void relay_remove(struct mesh *m, struct device *d, uint64_t now);
 void relays_rescore(struct mesh *m, uint64_t now);
 void relays_choose(struct mesh *m, uint64_t now);
+/* Those that are up answer probes from now on. */
+void relays_watch(struct mesh *m, uint64_t now);
 /* A path goes through it: it is kept alive. */
 void relay_use(struct mesh *m, struct relay *r, uint64_t now);
 void relay_linked(struct mesh *m, struct relay *r, uint64_t now);

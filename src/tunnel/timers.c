@@ -46,6 +46,7 @@ void timers_handshake_complete(struct peer *p, struct tunnel_time now)
 {
     p->retransmit_at = NOT_PENDING;
     p->attempts = 0;
+    p->unanswered = 0;
     p->last_handshake = now.wall;
 }
 

@@ -220,6 +220,22 @@ static void a_wrong_clock_is_told_and_does_no_harm(void **state)
     assert_false(net_has_problem(s, REPLICA_PROBLEM_CLOCK_WRONG));
 }
 
+static void a_member_that_misses_nothing_rests_and_wakes_with_what_happens(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30), *hub = NET_HUB(net);
+    replica_timer(s->replica, net->now, net->wall);
+    assert_true(replica_deadline(s->replica) > net->now + 20 * NET_SECOND);
+    replica_link(s->replica, &hub->self.id, false, net->now);
+    assert_true(replica_deadline(s->replica) <= net->now + 5 * NET_SECOND);
+    replica_timer(s->replica, net->now, net->wall);
+    assert_true(replica_deadline(s->replica) <= net->now + 5 * NET_SECOND); /* alone */
+    replica_timer(hub->replica, net->now, net->wall);
+    assert_true(replica_deadline(hub->replica) <= net->now + 5 * NET_SECOND); /* it greets its controller */
+}
+
 static void membership_ends_when_both_clocks_have_passed_it(void **state)
 {
     struct net *net = *state;
@@ -306,6 +322,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restarted_node_is_what_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(who_may_meet_is_told_both_openings_and_others_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_clock_is_told_and_does_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_member_that_misses_nothing_rests_and_wakes_with_what_happens, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(membership_ends_when_both_clocks_have_passed_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_log_gives_way_to_a_fold_at_a_plain_member_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_asks_too_much_is_not_heard, setup, teardown),
