@@ -47,11 +47,6 @@ void replica_problem_set(struct replica *r, enum replica_problem_kind kind, cons
         *p = r->problems[--r->problem_count];
 }
 
-uint32_t replica_problem_count(const struct replica *r)
-{
-    return r->problem_count;
-}
-
 bool replica_problem_at(const struct replica *r, uint32_t i, struct replica_problem *out)
 {
     if (i >= r->problem_count)
