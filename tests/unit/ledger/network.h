@@ -141,6 +141,8 @@ struct net_node *net_member(struct net *net, struct net_invite *invite, uint8_t 
 void net_restart(struct net_node *node);
 /* revoke, isolate, uninvite; a submission that the caller frees. */
 struct net_bytes net_about(struct net *net, enum statement_kind kind, const struct net_invite *invite);
+/* Of the only isolation in force. */
+struct net_bytes net_restore(struct net *net, const struct net_invite *invite);
 struct net_rule {
     uint32_t from, to; /* enum net_group */
     uint16_t port;
