@@ -43,6 +43,19 @@ static void link_remove(struct links *l, const struct device_id *id)
             l->ids[i--] = l->ids[--l->count];
 }
 
+/* What went before the session was may be lost; and a relay of the ticket that is there takes the place of one that was
+ * never reached. */
+static void ask_from_now_on(struct replica *r, const struct device_id *id)
+{
+    struct follow *f = &r->follow;
+    bool unreached = r->joining.ticket && !replica_link_exists(r, &f->source);
+    if (!f->pull || (!unreached && !device_id_equal(id, &f->source)))
+        return;
+    f->source = *id;
+    f->asked_since = r->now;
+    pull_restart(f->pull);
+}
+
 void replica_link(struct replica *r, const struct device_id *id, bool up, uint64_t now)
 {
     r->now = now;
@@ -53,8 +66,7 @@ void replica_link(struct replica *r, const struct device_id *id, bool up, uint64
         link_remove(&r->links, id);
     if (up) {
         replica_seen(r, id, now);
-        if (r->follow.pull && device_id_equal(id, &r->follow.source))
-            pull_restart(r->follow.pull);
+        ask_from_now_on(r, id);
         replica_take_aways_tell(r, id);
         r->follow.openings_next = now; /* there may be someone to ask now, */
         r->joining.next_send = now;    /* and to hand things in to: what went before the session was may be lost */

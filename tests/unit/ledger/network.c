@@ -885,6 +885,11 @@ static void make_ticket(struct net *net, const struct net_invite *invite, const 
     t->relays[0].device = hub->id;
     t->relays[0].endpoint = hub->endpoint;
     memcpy(t->relays[0].static_key, hub->static_key, X25519_SIZE);
+    if (!net->ticket_begins_elsewhere)
+        return;
+    t->relays[t->relay_count++] = t->relays[0];
+    t->relays[0].device.bytes[0] ^= 0xff;
+    t->relays[0].static_key[0] ^= 0xff;
 }
 
 struct net_node *net_join(struct net *net, const struct net_invite *invite, uint8_t number)

@@ -93,7 +93,8 @@ struct net {
     struct sequencer *sequencer;
     bool sequencer_off;
     uint64_t now, wall;
-    uint32_t loss; /* percent */
+    uint32_t loss;                /* percent */
+    bool ticket_begins_elsewhere; /* its first relay is one that nobody reaches */
     uint64_t random;
     struct net_message *messages;
     struct net_invite operator_invite, hub_invite;
