@@ -141,6 +141,7 @@ struct plant_node {
     uint8_t moves;       /* how often its endpoint changed */
     uint8_t side;        /* of a partition */
     int64_t clock_error; /* s */
+    bool was_ahead;      /* it has called under a clock of 2100, and its timestamps never go back */
     uint64_t due;        /* when something of it has a timer */
 
     /* For life. */

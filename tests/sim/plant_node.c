@@ -126,6 +126,7 @@ static void disk_free(struct plant_disk *d)
 static void own_timestamp(struct plant_node *n, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 {
     uint64_t coarse = plant_wall(n) * SECOND;
+    n->was_ahead = n->was_ahead || n->clock_error > 86400;
     n->own_time = coarse > n->own_time ? coarse : n->own_time + 1;
     if (n->own_time > n->own_durable)
         n->own_durable = n->own_time + FLOOR_AHEAD;

@@ -38,10 +38,11 @@ static void part(struct plant *p)
 
 static void jump_clock(struct plant *p)
 {
-    const int64_t errors[] = {0, -57 * YEAR, -3600, 3600, -57 * YEAR};
+    const int64_t errors[] = {0, -57 * YEAR, -3600, 3600, 73 * YEAR};
     struct plant_node *n = any_node(p);
-    if (n->number != PLANT_HUB)
-        n->clock_error = errors[plant_below(p, 5)];
+    int64_t error = errors[plant_below(p, 5)];
+    if (n->number != PLANT_HUB && (error <= 3600 || n->number >= PLANT_FIRST_MEMBER))
+        n->clock_error = error;
 }
 
 static void power(struct plant *p)

@@ -193,7 +193,7 @@ static void a_relay_is_called_where_it_is(void **state)
     world_run(w, 2 * SECOND);
     struct node *n = &w->nodes[1];
     world_kill(w, 0);
-    world_run(w, 5 * SECOND);
+    world_run(w, 20 * SECOND);
     n->path[0] = MESH_PATH_RELAYED;
     world_run(w, 60 * SECOND);
     assert_int_equal(n->path[0], MESH_PATH_DIRECT);
