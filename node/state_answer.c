@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "ledger/kept.h"
 #include "state_internal.h"
 
-#define SECOND UINT64_C(1000000000)
 #define PATIENCE (3 * SECOND) /* for the engine; a ping ends within two seconds there */
 
 /* Consumes the answer; NULL: there was no memory for it. */

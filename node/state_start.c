@@ -2,12 +2,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "identity/ticket.h"
 #include "ledger/kept.h"
 #include "net/memory.h"
 #include "state_internal.h"
-
-#define SECOND UINT64_C(1000000000)
 
 static bool is_joining(const struct state *s)
 {

@@ -5,19 +5,14 @@
 
 #include "ledger/replica_internal.h"
 
-#define HOUSEKEEPING (5 * REPLICA_SECOND)
-#define HOUSEKEEPING_AT_REST (30 * REPLICA_SECOND) /* while nothing is missing and nothing happens */
-#define CLOCK_SLACK 300u                           /* s that a clock may be behind */
-#define FLOOR_KEPT_EVERY 3600u                     /* s */
-#define RELAY_AWAITED (15 * REPLICA_SECOND)
+#define HOUSEKEEPING (5 * SECOND)
+#define HOUSEKEEPING_AT_REST (30 * SECOND) /* while nothing is missing and nothing happens */
+#define CLOCK_SLACK 300u                   /* s that a clock may be behind */
+#define FLOOR_KEPT_EVERY 3600u             /* s */
+#define RELAY_AWAITED (15 * SECOND)
 
 const struct device_id replica_controller = {
     {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
-
-bool replica_id_equal(const struct device_id *a, const struct device_id *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
 
 void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame)
 {
@@ -251,7 +246,7 @@ static void wait_for_invite(struct replica *r, struct frame_view opening)
 static void look_at_founder(struct replica *r, const struct device_id *from, struct frame_view bytes)
 {
     struct signed_head head;
-    if (!r->self.answer_invite_key || !replica_id_equal(from, &r->self.invite_peer) || bytes.len != SIGNED_HEAD_SIZE)
+    if (!r->self.answer_invite_key || !device_id_equal(from, &r->self.invite_peer) || bytes.len != SIGNED_HEAD_SIZE)
         return;
     signed_head_decode(&head, bytes.bytes);
     const struct fold_device *self = fold_device_by_id(r->fold, &r->self.id);
@@ -285,7 +280,7 @@ static bool is_ticket_relay(const struct replica *r, const struct device_id *id)
 {
     const struct ticket *t = r->joining.ticket;
     for (uint32_t i = 0; t && i < t->relay_count; i++)
-        if (replica_id_equal(&t->relays[i].device, id))
+        if (device_id_equal(&t->relays[i].device, id))
             return true;
     return false;
 }
@@ -295,7 +290,7 @@ static unsigned who_speaks(const struct replica *r, const struct device_id *from
     uint32_t i, founding;
     if (invite)
         return SPEAKER_INVITE;
-    if (replica_id_equal(from, &replica_controller) || is_ticket_relay(r, from))
+    if (device_id_equal(from, &replica_controller) || is_ticket_relay(r, from))
         return SPEAKER_MEMBER | SPEAKER_UPSTREAM;
     if (!replica_known_position(r, from, &i))
         return 0;

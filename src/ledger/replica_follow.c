@@ -5,20 +5,20 @@
 
 #include "ledger/replica_internal.h"
 
-#define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
-#define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
-#define OPENINGS_PAUSE (5 * REPLICA_SECOND)
-#define OPENINGS_SOON (REPLICA_SECOND / 16) /* after an answer that was not all of it; twice as long each time */
-#define COMPARED_BACK 1024u                 /* entries */
+#define STALLED (5 * SECOND)   /* then another source is asked */
+#define GIVEN_UP (60 * SECOND) /* then the next head begins anew */
+#define OPENINGS_PAUSE (5 * SECOND)
+#define OPENINGS_SOON (SECOND / 16) /* after an answer that was not all of it; twice as long each time */
+#define COMPARED_BACK 1024u         /* entries */
 #define SOURCES_TRIED 4u
-#define GREETED_EVERY (5 * REPLICA_SECOND)
+#define GREETED_EVERY (5 * SECOND)
 
 /* ---- links ---- */
 
 bool replica_link_exists(const struct replica *r, const struct device_id *id)
 {
     for (uint32_t i = 0; i < r->links.count; i++)
-        if (replica_id_equal(&r->links.ids[i], id))
+        if (device_id_equal(&r->links.ids[i], id))
             return true;
     return false;
 }
@@ -39,7 +39,7 @@ static void link_add(struct links *l, const struct device_id *id)
 static void link_remove(struct links *l, const struct device_id *id)
 {
     for (uint32_t i = 0; i < l->count; i++)
-        if (replica_id_equal(&l->ids[i], id))
+        if (device_id_equal(&l->ids[i], id))
             l->ids[i--] = l->ids[--l->count];
 }
 
@@ -49,7 +49,7 @@ static void ask_from_now_on(struct replica *r, const struct device_id *id)
 {
     struct follow *f = &r->follow;
     bool unreached = r->joining.ticket && !replica_link_exists(r, &f->source);
-    if (!f->pull || (!unreached && !replica_id_equal(id, &f->source)))
+    if (!f->pull || (!unreached && !device_id_equal(id, &f->source)))
         return;
     f->source = *id;
     f->asked_since = r->now;
@@ -330,7 +330,7 @@ static void blame(struct replica *r, const struct signed_head *target, const str
     r->counters.bad_parts++;
     replica_problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
     if (++f->failures < SOURCES_TRIED && replica_choose_upstream(r, ++f->turn, &next) &&
-        !replica_id_equal(&next, source))
+        !device_id_equal(&next, source))
         begin_pull(r, replica_history_end(&r->history), target, &next);
 }
 
@@ -382,8 +382,8 @@ static void ledger_came(struct replica *r)
 static uint64_t soon(struct follow *f)
 {
     f->openings_soon = f->openings_soon ? 2 * f->openings_soon : OPENINGS_SOON;
-    if (f->openings_soon > REPLICA_SECOND)
-        f->openings_soon = REPLICA_SECOND;
+    if (f->openings_soon > SECOND)
+        f->openings_soon = SECOND;
     return f->openings_soon;
 }
 
@@ -420,14 +420,14 @@ void replica_follow_part(struct replica *r, const struct device_id *from, const 
 {
     struct follow *f = &r->follow;
     size_t len;
-    if (f->pull && replica_id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
+    if (f->pull && device_id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
         if (pull_complete(f->pull, &len))
             ledger_came(r);
         else
             replica_pull_pump(r, f->pull, &f->source);
         return;
     }
-    if (f->openings && replica_id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
+    if (f->openings && device_id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
         if (pull_complete(f->openings, &len))
             openings_came(r);
         else
@@ -535,11 +535,6 @@ void replica_follow_timer(struct replica *r)
     }
     ledger_timer(r);
     openings_timer(r);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* A pull is looked after at its own deadlines, which come at least every few seconds. */

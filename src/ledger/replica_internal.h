@@ -4,11 +4,10 @@
 #define LEDGER_REPLICA_INTERNAL_H
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "ledger/blob.h"
 #include "ledger/replica.h"
 #include "ledger/sync.h"
-
-#define REPLICA_SECOND UINT64_C(1000000000)
 
 /* ---- history: the entries that this node keeps, behind a base fold or from the first one on ---- */
 struct entry {
@@ -164,12 +163,12 @@ struct submission {
     uint32_t tries;
 };
 
-struct take_away {
+struct held_take_away {
     uint8_t hash[SHA256_SIZE];
     uint8_t *bytes; /* owned */
     size_t len;
 };
-#define TAKE_AWAYS_MAX 256
+#define HELD_TAKE_AWAYS_MAX 256
 
 /* ---- joining ---- */
 struct joining {
@@ -225,7 +224,7 @@ struct replica {
     struct errand errands[ERRANDS_MAX];
     size_t errand_bytes;
     struct submission submissions[REPLICA_SUBMISSIONS_MAX];
-    struct take_away *take_aways[TAKE_AWAYS_MAX];
+    struct held_take_away *take_aways[HELD_TAKE_AWAYS_MAX];
     uint32_t take_away_count;
     struct joining joining;
     struct replica_problem problems[PROBLEMS_MAX];
@@ -239,7 +238,6 @@ struct replica {
 /* replica.c */
 void replica_settle(struct replica *r);
 void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
-bool replica_id_equal(const struct device_id *a, const struct device_id *b);
 void replica_learn_time(struct replica *r, uint64_t seconds);
 
 /* replica_known.c */

@@ -201,7 +201,7 @@ static uint32_t invite_flags(struct replica *r, const struct fold_device *d, str
     if (!k->joined_since)
         k->joined_since = r->now + 1;
     const struct entry *join = replica_history_at(&r->history, d->joined_at);
-    bool over = k->seen || r->now >= k->joined_since + INVITE_GRACE * REPLICA_SECOND || !join ||
+    bool over = k->seen || r->now >= k->joined_since + INVITE_GRACE * SECOND || !join ||
                 ledger_time(r) >= join->time + INVITE_GRACE;
     return over ? REPLICA_USED_INVITE : REPLICA_INVITE;
 }

@@ -183,7 +183,7 @@ static int take_part(struct sequencer *s, const struct frame *f, uint64_t wall, 
 
 static int fold_blob(struct sequencer *s, uint64_t to, uint8_t **out, size_t *len)
 {
-    struct fold *fold;
+    struct fold *fold = NULL;
     int error = fold_new(&fold, s->crypto);
     for (uint64_t i = 0; !error && i <= to; i++) {
         const struct archive_entry *entry = &s->archive.entries[i];

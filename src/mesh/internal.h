@@ -77,10 +77,6 @@ void devices_remove(struct device_table *table, struct device *device); /* frees
 /* The first device, or the one after; NULL at the end. Nothing may be added or removed in between. */
 struct device *devices_next(const struct device_table *table, const struct device *device);
 void devices_clear(struct device_table *table);
-static inline bool id_equal(const struct device_id *a, const struct device_id *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
 
 /* ---- Relays that we use (relays.c, rendezvous.c) ---- */
 

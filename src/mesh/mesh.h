@@ -77,7 +77,7 @@ void mesh_device_gone(struct mesh *m, const struct device_id *id, uint64_t now);
 /* A session with `id` was made (each new keypair), or there is none any more and none could be made. */
 void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now);
 /* A frame came in the session with `from`. Malformed ones are counted and dropped. */
-void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *frame, size_t len, uint64_t now);
+void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *bytes, size_t len, uint64_t now);
 /* Somebody here wants to send: to a device without a path, or to an overlay address that no known device has. */
 void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now);
 void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now);
@@ -110,7 +110,5 @@ struct mesh_counters {
     uint64_t versions;           /* hellos without a version in common */
 };
 void mesh_read_counters(const struct mesh *m, struct mesh_counters *out);
-/* The name of each, in their order; NULL beyond the last. */
-const char *mesh_counter_name(uint32_t i);
 
 #endif

@@ -44,12 +44,12 @@ static void unlink_from(struct device *d, struct permission *gone)
 
 void permissions_end(struct mesh *m, struct device *d)
 {
-    while (d->permissions) {
-        struct permission *p = d->permissions;
+    for (struct permission *p = d->permissions, *next; p; p = next) {
+        next = p->next[side(p, d)];
         m->ops.permit(m->ops.context, &p->of[0]->id, &p->of[1]->id, false);
-        unlink_from(p->of[0], p);
-        unlink_from(p->of[1], p);
+        unlink_from(p->of[1 - side(p, d)], p);
         m->permission_count--;
         free(p);
     }
+    d->permissions = NULL;
 }
