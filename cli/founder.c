@@ -25,6 +25,17 @@ int founder_write_keys(struct cli *cli, struct state *s, const uint8_t signing[E
     return result;
 }
 
+/* What a ticket knows of the time is where a new device's own begins: relays answer nobody whose clock is years ahead.
+ */
+int founder_write_floor(struct cli *cli, struct state *s, uint64_t seconds)
+{
+    uint8_t floor[8];
+    if (seconds > UINT32_MAX) /* of no use, whoever wrote it */
+        return 0;
+    put_be64(floor, seconds * UINT64_C(1000000000));
+    return state_write(cli, s, STATE_KEYS, "floor", floor, sizeof(floor));
+}
+
 int founder_write_ledger(struct cli *cli, struct state *s, const struct ticket *ticket)
 {
     char *text = malloc(TICKET_TEXT_MAX);

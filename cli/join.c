@@ -193,6 +193,8 @@ static int join_new(struct joining *j)
         return result;
     result = founder_write_keys(j->cli, &s, j->signing, j->static_private, j->ticket.seed);
     if (!result)
+        result = founder_write_floor(j->cli, &s, j->ticket.time);
+    if (!result)
         result = founder_write_ledger(j->cli, &s, &j->ticket);
     if (!result)
         result = founder_write_port(j->cli, &s, j->opening.invite.relay ? j->opening.invite.endpoint.port : 0);
