@@ -15,7 +15,7 @@ Contender = namedtuple("Contender", "name near far address processes")
 NEBULA_CONFIG = """\
 pki: {{ca: {dir}/ca.crt, cert: {dir}/{name}.crt, key: {dir}/{name}.key}}
 static_host_map: {{"{hub}": ["{at}:4242"]}}
-lighthouse: {{am_lighthouse: {is_hub}, hosts: [{lighthouse}], interval: 10}}
+lighthouse: {{am_lighthouse: {is_hub}, hosts: [{lighthouse}], interval: 10, remote_allow_list: {{{allowed}}}}}
 relay: {{am_relay: {is_relay}, use_relays: {relays}, relays: [{relay}]}}
 listen: {{host: 0.0.0.0, port: 4242}}
 tun: {{dev: nebula, mtu: {mtu}}}
@@ -52,7 +52,8 @@ def nebula_authority(world):
 
 
 def nebula_start(world, host, address, *, hub, at, relays=False, mtu=MTU):
-    """One node. The one at `hub`, whose underlay address is `at`, is lighthouse, and relay if there are `relays`."""
+    """One node. The one at `hub`, whose underlay address is `at`, is lighthouse, and relay if there are `relays`. The others
+    know no way but to it: Nebula would go through another contender's tunnel, if it found one."""
     folder, name, is_hub = world.dir, host.name, address == hub
     execute(f"nebula-cert sign -name {name} -ip {address}/24 -ca-crt {folder}/ca.crt -ca-key {folder}/ca.key"
             f" -out-crt {folder}/{name}.crt -out-key {folder}/{name}.key")
@@ -60,7 +61,8 @@ def nebula_start(world, host, address, *, hub, at, relays=False, mtu=MTU):
     config.write_text(NEBULA_CONFIG.format(
         dir=folder, name=name, hub=hub, at=at, mtu=mtu, is_hub=str(is_hub).lower(),
         lighthouse="" if is_hub else f'"{hub}"', relays=str(relays).lower(), is_relay=str(relays and is_hub).lower(),
-        relay=f'"{hub}"' if relays and not is_hub else ""))
+        relay=f'"{hub}"' if relays and not is_hub else "",
+        allowed=f'"0.0.0.0/0": false, "::/0": false, "{at}/32": true' if not is_hub else ""))
     process = host.popen(["nebula", "-config", config], log=folder / f"nebula-{name}.log")
     wait_until(lambda: host.has_interface("nebula"), what=f"nebula's interface at {name}")
     return process

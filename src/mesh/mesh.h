@@ -2,9 +2,9 @@
  * tunnel: it says whom to connect to and what to tell them; what is to be done goes out through `mesh_ops`.
  *
  * A node keeps sessions with the two relays that rendezvous hashing of its id selects among those that answer; who
- * looks for it computes the same. A relay keeps them with the relays that have a controller, for the ledger and for what
- * it passes on. A node that is a relay introduces members to each other and permits them to send
- * through it. Everything here is about devices that the state handed over: what is not among them draws nothing. */
+ * looks for it computes the same. A relay keeps them with the relays that have a controller, for the ledger and for
+ * what it passes on. A node that is a relay introduces members to each other and permits them to send through it.
+ * Everything here is about devices that the state handed over: what is not among them draws nothing. */
 #ifndef MESH_MESH_H
 #define MESH_MESH_H
 

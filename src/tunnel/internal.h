@@ -99,7 +99,7 @@ struct peer {
     uint8_t unanswered; /* the same on the path in use, also while packets go on asking */
     bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
     bool silent;        /* listened to and never answered */
-    _Atomic bool direct_only; /* roams to no relayed endpoint */
+    _Atomic bool stays; /* at a direct endpoint, whatever it speaks from */
     void (*attachment_release)(struct reclaim_item *attachment);
 };
 

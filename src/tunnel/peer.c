@@ -237,9 +237,10 @@ bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
 bool peer_may_roam(const struct peer *p, const struct endpoint *from)
 {
     const struct published_endpoint *known = atomic_load_explicit(&p->endpoint, memory_order_acquire);
-    return !known ||
-           (!endpoint_equal(&known->endpoint, from) &&
-            (from->family != ENDPOINT_RELAYED || !atomic_load_explicit(&p->direct_only, memory_order_relaxed)));
+    if (!known)
+        return true;
+    bool stays = known->endpoint.family != ENDPOINT_RELAYED && atomic_load_explicit(&p->stays, memory_order_relaxed);
+    return !stays && !endpoint_equal(&known->endpoint, from);
 }
 
 void peer_roam(struct peer *p, const struct endpoint *from)
@@ -308,11 +309,11 @@ void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds,
         action_flush(actions, p, true);
 }
 
-void tunnel_peer_set_direct_only(struct tunnel *t, peer_id peer, bool yes)
+void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays)
 {
     struct peer *p = tunnel_peer(t, peer);
     if (p)
-        atomic_store_explicit(&p->direct_only, yes, memory_order_relaxed);
+        atomic_store_explicit(&p->stays, stays, memory_order_relaxed);
 }
 
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent)

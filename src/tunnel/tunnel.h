@@ -186,9 +186,9 @@ void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds,
 /* The greatest initiation timestamp that was persisted for this peer; older ones are refused from now on. */
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE]);
 
-/* By speaking through a relay the peer does not leave a path that it has: it is a relay itself, spoken to where it is,
- * and nothing relayed could go through it otherwise. */
-void tunnel_peer_set_direct_only(struct tunnel *t, peer_id peer, bool yes);
+/* The peer is a relay: it is where it was said to be, and by speaking from elsewhere, or through another relay, it does
+ * not leave a direct endpoint that it has. */
+void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays);
 /* Its initiations are authenticated, told (TUNNEL_ACTION_INTRUDER) and never answered. */
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent);
 /* Begins a handshake, unless one is under way or the session is under a minute old; when the interface comes up, while

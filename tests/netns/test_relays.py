@@ -18,7 +18,7 @@ class Relays:
     """The hub and two more relays in public; walls say which of them a site reaches."""
 
     def __init__(self, plant):
-        self.plant, self.walls = plant, []
+        self.plant, self.walls = plant, {}
         plant.found()
         for name in ("relay-2", "relay-3"):
             self.add_relay(name)
@@ -34,18 +34,16 @@ class Relays:
         router, relay = self.plant.sites[site].router, self.plant[name].host
         rules = [router.drop("forward", f"ip {way} {relay.v4}") for way in ("daddr", "saddr")]
         rules += [router.drop("forward", f"ip6 {way} {relay.v6}") for way in ("daddr", "saddr")]
-        self.walls += rules
-        return rules
+        self.walls.setdefault(site, []).extend(rules)
 
     def only(self, site, name):
         for other in ("hub", "relay-2", "relay-3"):
             if other != name:
                 self.wall(site, other)
 
-    def open_all(self):
-        for rule in self.walls:
+    def open_for(self, site):
+        for rule in self.walls.pop(site, []):
             rule.remove()
-        self.walls = []
 
 
 def sessions(machine):
@@ -95,21 +93,25 @@ def test_members_with_sessions_at_different_relays_meet(relays):
     relays.only("b", "relay-3")
     plant.add("broker-1", site="b", groups=["brokers"])
     plant.publish(POLICY)
-    assert not plant["sensor-7"].pings("broker-1", deadline=3), "the control: they have no relay in common"
-    relays.open_all()
-    wait_until(lambda: plant["sensor-7"].pings("broker-1", deadline=3), 60, "with no wall they meet")
+    sensor, broker = plant["sensor-7"], plant["broker-1"]
+    assert (sessions(sensor), sessions(broker)) == ({"relay-2"}, {"relay-3"})
+    assert not sensor.pings("broker-1", deadline=3), "the control: they have no relay in common"
+    relays.open_for("a")
+    wait_until(lambda: sensor.pings("broker-1", deadline=3), 60, "it goes to the other's relay")
+    assert path(sensor, "broker-1") == "relay-3"
 
 
 def test_when_a_relay_dies_traffic_goes_on_by_another_and_it_returns(relays):
     plant = relays.plant
     sensor, broker = plant["sensor-7"], plant["broker-1"]
+    relays.open_for("b")
     wait_until(lambda: len(sessions(sensor)) >= 2 and len(sessions(broker)) >= 2, 60, "two relays each")
     assert sensor.pings("broker-1", deadline=20)
     used = path(sensor, "broker-1")
     assert used
     for pid in plant[used].pids():
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: sensor.pings("broker-1", deadline=2), 60, "by another relay")
+    wait_until(lambda: sensor.pings("broker-1", deadline=2), 30, "by another relay")
     assert path(sensor, "broker-1") != used
     stays(lambda: sensor.pings("broker-1", deadline=2), 3)
     plant[used].up()

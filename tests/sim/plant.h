@@ -362,6 +362,8 @@ void plant_outcome(struct plant *p, const uint8_t statement[SHA256_SIZE], enum f
 bool plant_allows(const struct plant *p, uint64_t version, uint32_t from, uint32_t to, uint8_t protocol, uint16_t port);
 void plant_packet_send(struct plant_node *from, const struct plant_packet *what, bool police);
 void plant_delivered(struct plant_node *n, const struct plant_peer *from, const uint8_t *packet, size_t len);
+/* A node has taken in an opening: may it know this? */
+void plant_check_opening(struct plant_node *n, const uint8_t *bytes, size_t len);
 void plant_check(struct plant *p);
 void plant_check_healed(struct plant *p);
 void plant_choose_pairs(struct plant *p);
@@ -371,5 +373,10 @@ extern const uint8_t plant_canary[16];
 /* plant_trouble.c */
 void plant_trouble(struct plant *p);
 void plant_heal(struct plant *p);
+
+/* plant_hostile.c */
+void plant_hostilities(struct plant *p);
+/* Everything that was captured on its way to a node, once more. */
+void plant_replay_all(struct plant_node *n);
 
 #endif

@@ -95,7 +95,7 @@ static void on_relayed(void *context, const struct device_id *to, const struct d
     if (!p || (tunnel_peer_endpoint(p, &endpoint) && endpoint.family == ENDPOINT_RELAYED))
         return;
     by->relay = true;
-    tunnel_peer_set_direct_only(n->tunnel, by->peer, true);
+    tunnel_peer_set_stays(n->tunnel, by->peer, true);
     endpoint = endpoint_relayed(peer->id.bytes, by->peer);
     set_endpoint(n, peer->peer, &endpoint);
 }
@@ -170,7 +170,7 @@ static bool meets_anyway(struct plant_node *n, const struct frame_introduce *wha
     uint32_t number = plant_number(p, &out->target);
     if (number == PLANT_NOBODY || !plant_peer_by_id(n, &out->target))
         return false;
-    out->target_opening = (struct frame_view){p->nodes[number].invite.opening, p->nodes[number].invite.opening_len};
+    out->target_opening = (struct frame_view){0}; /* what it could leak it does not, so that who holds what is known */
     out->asker_opening = (struct frame_view){0};
     return true;
 }
@@ -213,7 +213,7 @@ static void on_meet(void *context, uint32_t question, const struct device_id *as
 
 static void run_deliver(struct plant_node *n, const struct plant_job *j)
 {
-    bool deaf = n->plant->flaw == PLANT_DEAF && n->number == PLANT_FIRST_MEMBER + 1 && j->len > 0 &&
+    bool deaf = n->plant->flaw == PLANT_DEAF && n->number % 3 == 0 && n->number >= PLANT_FIRST_MEMBER && j->len > 0 &&
                 j->bytes[0] != FRAME_JOINED && n->member;
     if (!deaf)
         replica_frame(n->replica, &j->id, j->flag, j->bytes, j->len, plant_monotonic(n->plant));
@@ -426,7 +426,7 @@ static void run_device(struct plant_node *n, const struct plant_job *j)
     struct mesh_device device = {.id = d.id, .flags = d.flags, .has_endpoint = d.has_endpoint, .endpoint = d.endpoint};
     tunnel_peer_set_silent(n->tunnel, known->peer, (d.flags & MESH_USED_INVITE) != 0);
     known->relay = (d.flags & MESH_RELAY) != 0;
-    tunnel_peer_set_direct_only(n->tunnel, known->peer, known->relay);
+    tunnel_peer_set_stays(n->tunnel, known->peer, known->relay);
     set_grants(n, known, &d, (const struct grant *)(const void *)(j->bytes + sizeof(d)));
     set_addresses(n, known, &d);
     known->flags = d.flags;
@@ -554,6 +554,7 @@ static void on_keep_entry(void *context, uint64_t index, uint64_t time, enum fol
 static void on_keep_opening(void *context, const uint8_t commitment[SHA256_SIZE], const uint8_t *bytes, size_t len)
 {
     (void)commitment;
+    plant_check_opening(context, bytes, len);
     plant_keep(context, &(struct plant_record){.where = KEPT_IN_OPENINGS, .len = len}, bytes);
 }
 

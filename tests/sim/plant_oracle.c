@@ -165,6 +165,43 @@ void plant_delivered(struct plant_node *n, const struct plant_peer *from, const 
         plant_post(n, run_answer, &(struct plant_job){.number = id}, NULL, 0);
 }
 
+/* ---- Openings ---- */
+
+static bool was_joined(const struct plant *p, uint32_t a, uint32_t b)
+{
+    for (uint64_t v = 1; v <= p->policy_version; v++)
+        for (uint32_t i = 0; i < p->policies[v].count; i++) {
+            const struct plant_rule *r = &p->policies[v].rules[i];
+            if ((is_one_of(p, a, &r->from) && is_one_of(p, b, &r->to)) ||
+                (is_one_of(p, b, &r->from) && is_one_of(p, a, &r->to)))
+                return true;
+        }
+    return false;
+}
+
+static bool may_know(const struct plant *p, const struct plant_node *n, const struct opening *o)
+{
+    if (o->kind == OPENING_SCOPE)
+        return true;
+    if (o->kind == OPENING_RULES)
+        return is_one_of(p, n->number, &o->rules.subject);
+    uint32_t about = 0;
+    while (about < p->node_count && strcmp(p->nodes[about].invite.name, o->invite.name) != 0)
+        about++;
+    return about < PLANT_FIRST_MEMBER || about == n->number ||
+           (about < p->node_count && was_joined(p, n->number, about));
+}
+
+void plant_check_opening(struct plant_node *n, const uint8_t *bytes, size_t len)
+{
+    struct opening o;
+    if (n->number < PLANT_FIRST_MEMBER || opening_decode(&o, bytes, len) != 0)
+        return;
+    if (!may_know(n->plant, n, &o))
+        plant_fail(n->plant, n, "no member learns what does not concern it");
+    opening_clear(&o);
+}
+
 /* ---- Folds ---- */
 
 static void compare_folds(struct plant *p, struct plant_node *n, const struct fold *fold)

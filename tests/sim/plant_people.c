@@ -98,6 +98,11 @@ static void fill_opening(struct plant *p, const struct plant_node *n, struct ope
             group->id = p->groups[g];
             snprintf(group->name, sizeof(group->name), "group-%u", (unsigned)g);
         }
+    if (n->number == PLANT_OPERATOR) {
+        struct opening_group *group = &o->invite.groups[o->invite.group_count++];
+        memset(group->id.bytes, 0x0e, SUBJECT_SIZE);
+        strcpy(group->name, "operators");
+    }
 }
 
 void plant_make_invite(struct plant *p, struct plant_node *n)

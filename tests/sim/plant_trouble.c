@@ -58,8 +58,10 @@ static void restart(struct plant *p)
     struct plant_node *n = plant_chance(p, 25) ? &p->nodes[PLANT_HUB] : any_node(p);
     if (n->on)
         plant_node_stop(n, plant_chance(p, 170));
-    if (n->member)
+    if (n->member) {
         plant_node_start(n);
+        plant_replay_all(n);
+    }
 }
 
 static void move(struct plant *p)
@@ -146,6 +148,7 @@ void plant_trouble(struct plant *p)
     for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]) && !p->failure; i++)
         if (plant_below(p, 10000) < troubles[i].chance)
             troubles[i].happen(p);
+    plant_hostilities(p);
 }
 
 /* ---- Healing ---- */

@@ -150,7 +150,7 @@ void plant_arrive(struct plant *p)
         uint64_t sent = n->sent;
         plant_datagram(n, &flight->from, flight->bytes, flight->len);
         plant_drain(n);
-        if (!flight->hostile && plant_chance(p, 40))
+        if (!flight->hostile && plant_chance(p, flight->bytes[0] <= MESSAGE_RESPONSE ? 255 : 10))
             capture(p, flight, n->number, n->sent != sent);
     }
     free(flight);
