@@ -38,7 +38,7 @@ static void the_operator_and_the_hub_find_each_other(void **state)
     assert_int_equal(hub->seeds_erased, 1);
     d = net_published(operator_node, &net->hub_invite.id);
     assert_non_null(d);
-    assert_int_equal(d->flags, REPLICA_MEMBER | REPLICA_RELAY);
+    assert_int_equal(d->flags, REPLICA_MEMBER | REPLICA_RELAY | REPLICA_CONTROLLER);
     assert_memory_equal(d->static_key, hub->static_public, X25519_SIZE);
 }
 
@@ -55,7 +55,7 @@ static void a_device_joins_and_its_node_comes_up(void **state)
     assert_int_equal(NET_OPERATOR(net)->outcomes[0].verdict, VERDICT_STANDS);
     const struct replica_device *hub = net_published(n, &net->hub_invite.id);
     assert_non_null(hub);
-    assert_int_equal(hub->flags, REPLICA_MEMBER | REPLICA_RELAY);
+    assert_int_equal(hub->flags, REPLICA_MEMBER | REPLICA_RELAY | REPLICA_CONTROLLER);
     assert_null(net_published(n, &net->operator_invite.id)); /* no rule joins them */
     assert_non_null(net_published(NET_HUB(net), &n->self.id));
 }
