@@ -404,6 +404,14 @@ uint64_t mesh_rtt(const struct mesh *m, const struct device_id *id)
     return d ? d->rtt : 0;
 }
 
+const char *mesh_counter_name(uint32_t i)
+{
+    static const char *const names[] = {"mesh_malformed", "mesh_strange",    "introductions", "introductions_refused",
+                                        "mesh_flooding",  "paths_forgotten", "mesh_versions"};
+    _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(struct mesh_counters) / sizeof(uint64_t), "each a name");
+    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
 void mesh_read_counters(const struct mesh *m, struct mesh_counters *out)
 {
     *out = m->counters;

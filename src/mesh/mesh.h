@@ -110,5 +110,7 @@ struct mesh_counters {
     uint64_t versions;           /* hellos without a version in common */
 };
 void mesh_read_counters(const struct mesh *m, struct mesh_counters *out);
+/* The name of each, in their order; NULL beyond the last. */
+const char *mesh_counter_name(uint32_t i);
 
 #endif

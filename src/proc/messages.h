@@ -210,7 +210,7 @@ struct ipc_status {
     uint32_t number;
     uint32_t peer_count;
     uint32_t more;          /* another IPC_STATUS follows */
-    uint32_t counter_count; /* names are engine_counter_name(i) */
+    uint32_t counter_count; /* the engine's, then the mesh's */
     uint64_t counters[IPC_COUNTERS_MAX];
 };
 
