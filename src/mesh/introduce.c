@@ -114,7 +114,7 @@ static void begin(struct mesh *m, const struct device_id *id, const uint8_t *add
         return;
     }
     release(m, i);
-    *i = (struct introduction){.alarm = i->alarm, .address_len = len, .number = random_number(m)};
+    *i = (struct introduction){.alarm = i->alarm, .address_len = len, .number = random_number(m) | 1};
     if (len > 0)
         memcpy(i->address, address, len);
     else
@@ -172,6 +172,8 @@ static void settle(struct mesh *m, struct introduction *i, struct device *d, str
     alarm_set(m, &i->alarm, now + INTRODUCTION_MEET_TIME);
     if (d->path == MESH_PATH_NONE)
         path_set_relayed(m, d, via, now);
+    if (!d->linked)
+        m->ops.connect(m->ops.context, &d->id, 0, true); /* it may have ended a session that is fresh here */
 }
 
 /* The relays of the one who is elsewhere come next, now that its id is known. */

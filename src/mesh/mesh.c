@@ -263,12 +263,15 @@ void mesh_sign_off(struct mesh *m)
 
 enum { FROM_INVITE = 1, FROM_MEMBER = 2, FROM_UNUSABLE = 4 };
 
-/* A relay that started anew permits nothing that it permitted before. */
-static void run_seen(struct mesh *m, struct relay *r, uint64_t run)
+/* A relay that started anew permits nothing that it permitted before; a device that did has none of its sessions. */
+static void run_seen(struct mesh *m, struct device *d, uint64_t run)
 {
-    if (r->run != 0 && r->run != run)
-        path_forget_all(m, r);
-    r->run = run;
+    bool anew = d->run != 0 && d->run != run;
+    d->run = run;
+    if (anew && d->relay)
+        path_forget_all(m, d->relay);
+    if (anew)
+        permissions_tell_restart(m, d);
 }
 
 static void hello_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
@@ -281,8 +284,7 @@ static void hello_received(struct mesh *m, struct device *from, const struct fra
             path_forget_all(m, from->relay);
         relays_choose(m, now);
     }
-    if (from->relay)
-        run_seen(m, from->relay, f->hello.run);
+    run_seen(m, from, f->hello.run);
     if (!unusable && f->hello.head.len > 0)
         m->ops.learn(m->ops.context, &from->id, (struct frame_view){0}, f->hello.head);
 }

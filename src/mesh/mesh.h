@@ -49,6 +49,8 @@ struct mesh_ops {
     void (*deliver)(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len);
     /* and what an introduction or a hello taught: an invite opening and a signed head (either may be empty). */
     void (*learn)(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head);
+    /* How much went into and came out of the session with `id` so far, in any unit. */
+    void (*traffic)(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received);
     /* An answer to mesh_ping; rtt in ns; 0: none came. */
     void (*pong)(void *context, const struct device_id *id, uint32_t number, uint64_t rtt);
     /* A session of the mesh's own concern began or ended (relays, and at a relay its members). */

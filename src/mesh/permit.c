@@ -1,5 +1,6 @@
 /* At a relay: who was introduced to whom, and may send through us. Ends with either. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "mesh/internal.h"
 
@@ -32,6 +33,17 @@ int permission_add(struct mesh *m, struct device *a, struct device *b)
     m->permission_count++;
     m->ops.permit(m->ops.context, &a->id, &b->id, true);
     return 0;
+}
+
+void permissions_tell_restart(struct mesh *m, const struct device *d)
+{
+    struct frame f = {.kind = FRAME_INTRODUCE, .introduce = {.stage = INTRODUCE_TELL, .has_device = true}};
+    memcpy(f.introduce.device, d->id.bytes, FRAME_DEVICE_ID_SIZE);
+    for (const struct permission *p = d->permissions; p; p = p->next[side(p, d)]) {
+        const struct device *other = p->of[!side(p, d)];
+        if (other->linked)
+            mesh_send_frame(m, &other->id, &f);
+    }
 }
 
 static void unlink_from(struct device *d, struct permission *gone)

@@ -230,6 +230,9 @@ void session_discard(struct session *s);
 void session_retire(struct session *s);
 
 /* initiate.c */
+/* How soon another initiation may follow one when the caller knows that there is no session. */
+#define RECONNECT_TIME (900 * SECOND / 1000)
+
 /* Begins a handshake unless one was begun within REKEY_TIMEOUT; then the retransmission timer sees to it. */
 void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions);
 /* A peer that goes may come back with the same key: what it then gets must exceed what it got. */
