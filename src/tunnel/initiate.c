@@ -158,8 +158,10 @@ void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now,
 void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, peer);
-    if (p)
-        begin_handshake(p, RECONNECT_TIME, now, actions);
+    if (!p)
+        return;
+    p->lost_at = now.monotonic;
+    begin_handshake(p, RECONNECT_TIME, now, actions);
 }
 
 /* Sends a handshake message to where the peer is, with its macs. */

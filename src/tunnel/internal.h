@@ -90,6 +90,7 @@ struct peer {
     uint64_t persistent_at;
     uint64_t link_at;                  /* when the last session is too old to use */
     uint64_t last_handshake_sent;      /* initiation or response; monotonic; 0 never */
+    uint64_t lost_at;                  /* sessions born until then are lost at the peer */
     uint64_t last_initiation_consumed; /* monotonic; 0 never */
     uint64_t last_handshake;           /* wall */
     uint64_t last_timestamp;           /* wall; of our last initiation to it, which the next one must exceed */
