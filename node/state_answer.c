@@ -177,15 +177,15 @@ static void on_knock(struct state *s, uint32_t client, const struct control_requ
 
 static void on_outcome(struct state *s, uint32_t client, const struct control_request *request)
 {
-    const struct outcome *o = state_outcome(s, request->statement);
-    if (!o)
+    struct outcome o;
+    if (!state_outcome(s, request->statement, &o))
         answer(s, client, json_pack("{s:s}", "outcome", "pending"));
-    else if (o->verdict == VERDICT_STANDS || o->verdict == VERDICT_ALREADY)
+    else if (o.verdict == VERDICT_STANDS || o.verdict == VERDICT_ALREADY)
         answer(s, client,
-               json_pack("{s:s, s:s, s:I}", "outcome", "stands", "sentence", fold_verdict_sentence(o->verdict), "index",
-                         (json_int_t)o->index));
+               json_pack("{s:s, s:s, s:I}", "outcome", "stands", "sentence", fold_verdict_sentence(o.verdict), "index",
+                         (json_int_t)o.index));
     else
-        answer(s, client, json_pack("{s:s, s:s}", "outcome", "refused", "sentence", fold_verdict_sentence(o->verdict)));
+        answer(s, client, json_pack("{s:s, s:s}", "outcome", "refused", "sentence", fold_verdict_sentence(o.verdict)));
 }
 
 static void (*const on[])(struct state *s, uint32_t client, const struct control_request *request) = {

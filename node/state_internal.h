@@ -22,6 +22,7 @@
 /* A device that the engine was told of; its grants are counted only. */
 struct published {
     struct replica_device device; /* out and in are NULL */
+    uint32_t next;                /* in its chain; NOWHERE: the last */
 };
 
 /* What became of a submission. */
@@ -65,6 +66,8 @@ struct state {
 
     struct published *published;
     uint32_t published_count, published_capacity;
+    uint32_t
+        *published_places; /* heads of chains by id; NOWHERE: empty; as many as there is capacity, a power of two */
 
     struct outcome outcomes[OUTCOMES_MAX]; /* a ring */
     uint32_t outcome_next;
@@ -123,8 +126,8 @@ void state_receive_all(struct state *s, struct ipc *from);
 void state_knock(struct state *s);
 void state_note_outcome(struct state *s, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict,
                         uint64_t index);
-/* NULL: not known (yet). */
-const struct outcome *state_outcome(const struct state *s, const uint8_t statement[SHA256_SIZE]);
+/* False: not known (yet). */
+bool state_outcome(const struct state *s, const uint8_t statement[SHA256_SIZE], struct outcome *out);
 
 /* ---- state_answer.c: what people ask ---- */
 

@@ -262,6 +262,7 @@ void question_acknowledged(struct mesh *m, struct device *from, const struct fra
 void question_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
 void questions_device_gone(struct mesh *m, struct device *d);
 must_check int permission_add(struct mesh *m, struct device *a, struct device *b);
+void permission_end(struct mesh *m, struct device *a, struct device *b);
 void permissions_end(struct mesh *m, struct device *d);
 /* Whoever may send to `d` through us is told that it started anew. */
 void permissions_tell_restart(struct mesh *m, const struct device *d);

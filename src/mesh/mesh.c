@@ -141,12 +141,14 @@ void path_forget(struct mesh *m, struct device *d)
     m->ops.forget(m->ops.context, &d->id, &relay);
 }
 
+/* A device that called us may be sent to through the relay without a path from here. */
 void path_forget_all(struct mesh *m, const struct relay *via)
 {
-    struct device *d = via->paths > 0 ? devices_next(&m->devices, NULL) : NULL;
-    for (; d; d = devices_next(&m->devices, d))
+    for (struct device *d = devices_next(&m->devices, NULL); d; d = devices_next(&m->devices, d))
         if (d->via == via)
             path_forget(m, d);
+        else if (d->path == MESH_PATH_NONE)
+            m->ops.forget(m->ops.context, &d->id, &via->device->id);
 }
 
 static void path_set_direct(struct mesh *m, struct device *d)
@@ -249,6 +251,13 @@ void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now
     if (up)
         hello(m, d);
     link_changed(m, d, up, now);
+}
+
+void mesh_part(struct mesh *m, const struct device_id *a, const struct device_id *b)
+{
+    struct device *x = devices_find(&m->devices, a), *y = devices_find(&m->devices, b);
+    if (x && y)
+        permission_end(m, x, y);
 }
 
 void mesh_sign_off(struct mesh *m)

@@ -85,6 +85,8 @@ struct mesh_meeting {
     struct frame_view asker_opening, target_opening;
 };
 void mesh_met(struct mesh *m, uint32_t question, const struct mesh_meeting *answer, uint64_t now);
+/* The state of a relay: these two may meet no longer. */
+void mesh_part(struct mesh *m, const struct device_id *a, const struct device_id *b);
 /* One probe through the tunnel; `pong` is called once, within 2 s. */
 void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint64_t now);
 /* We are about to end: everyone that we have a session with is told. */

@@ -146,7 +146,7 @@ void relay_failed(struct mesh *m, struct relay *r, uint64_t now)
 {
     if (r->state == RELAY_CONNECTING || r->state == RELAY_UP)
         become_failed(m, r, now);
-    else if (r->paths > 0)
+    else
         path_forget_all(m, r);
     relays_choose(m, now);
 }

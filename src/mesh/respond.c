@@ -20,9 +20,9 @@ static void acknowledge(struct mesh *m, const struct device_id *relay, struct de
 }
 
 /* Its session with us is of before: what we have to say waits for another, and is not said into the old one. */
-static void started_anew(struct mesh *m, const struct device_id *relay, struct device *d)
+static void started_anew(struct mesh *m, const struct device *d)
 {
-    if (d && d->linked && d->path == MESH_PATH_RELAYED && id_equal(&d->via->device->id, relay))
+    if (d && d->linked && is_member(d) && !d->has_endpoint)
         m->ops.connect(m->ops.context, &d->id, 0, true);
 }
 
@@ -67,7 +67,7 @@ void tell_received(struct mesh *m, struct device *from, const struct frame_intro
     }
     struct device *known = devices_find(&m->devices, &asker);
     if (f->number == 0) {
-        started_anew(m, &relay, known);
+        started_anew(m, known);
         return;
     }
     if (known && is_member(known)) {

@@ -77,6 +77,7 @@ enum ipc_kind {
     IPC_PING = 21,        /* struct ipc_ping */
     IPC_ASK_STATUS = 22,  /* struct ipc_number */
     IPC_USE_KEY = 23,     /* joining: struct ipc_number, enum static_key_slot */
+    IPC_PART = 25,        /* struct ipc_part: we are a relay, and these two may meet no longer */
     /* both ways: a control frame to or from a device; the controller's own id is all 0xff. */
     IPC_FRAME = 24, /* struct ipc_frame, then the frame */
 
@@ -172,6 +173,10 @@ struct ipc_met {
     uint32_t allowed;
     uint8_t target[IPC_ID_SIZE];
     uint32_t asker_len, target_len;
+};
+
+struct ipc_part {
+    uint8_t a[IPC_ID_SIZE], b[IPC_ID_SIZE];
 };
 
 struct ipc_learn {

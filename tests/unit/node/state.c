@@ -366,6 +366,17 @@ static void a_submission_stays_until_its_outcome_is_known(void **state)
     expect_answer(b, "outcome", "stands");
 }
 
+static void what_was_heard_before_a_restart_is_told_from_the_ledger(void **state)
+{
+    struct bench *b = *state;
+    begin_member(b);
+    skip_start(b);
+    fake_replica()->has_sequenced = true;
+    assert_true(kept_name_parse(fake_replica()->sequenced, HASH_TEXT));
+    ask(b, "{\"v\":1,\"cmd\":\"outcome\",\"statement\":\"" HASH_TEXT "\"}");
+    expect_answer(b, "outcome", "stands");
+}
+
 static void a_refusal_comes_with_its_sentence(void **state)
 {
     struct bench *b = *state;
@@ -572,6 +583,7 @@ int main(void)
         state_test(ping_asks_the_engine_and_knows_only_whom_it_may_reach),
         state_test(down_is_told_the_parent),
         state_test(a_submission_stays_until_its_outcome_is_known),
+        state_test(what_was_heard_before_a_restart_is_told_from_the_ledger),
         state_test(a_refusal_comes_with_its_sentence),
         state_test(a_submission_stays_while_the_disk_does_not_take_its_outcome),
         state_test(what_is_no_submission_is_taken_out_as_malformed),
