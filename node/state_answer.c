@@ -7,7 +7,8 @@
 #include "state_internal.h"
 
 #define SECOND UINT64_C(1000000000)
-#define PATIENCE (3 * SECOND) /* for the engine; a ping ends within two seconds there */
+#define SEEK_TIME (2 * SECOND) /* for a relay to introduce us */
+#define PATIENCE (3 * SECOND)  /* for the engine; a ping ends within two seconds there */
 
 /* Consumes the answer; NULL: there was no memory for it. */
 static void answer(struct state *s, uint32_t client, json_t *object)
@@ -110,21 +111,51 @@ void state_engine_status(struct state *s, const struct ipc_status *status, const
 
 /* ---- ping ---- */
 
+static json_t *nobody(const char *device)
+{
+    char what[160];
+    snprintf(what, sizeof(what), "No device called %s can be reached from here.", device);
+    return json_pack("{s:s, s:s}", "error", what, "todo",
+                     "There is none, or no rule lets the two talk: see \"nightjar devices\" and the policy.");
+}
+
+static void ping(struct state *s, struct question *q, const struct replica_device *device)
+{
+    struct ipc_ping message = {.number = q->number};
+    memcpy(message.id, device->id.bytes, sizeof(message.id));
+    q->seeking = false;
+    q->deadline = loop_monotonic() + PATIENCE;
+    ask_engine(s, q, IPC_PING, &message, sizeof(message));
+}
+
+/* Unknown or forbidden: the relays' no is not even listened to, so that either takes the same time. */
+static void seek(struct state *s, struct question *q)
+{
+    q->seeking = true;
+    q->deadline = loop_monotonic() + SEEK_TIME;
+    ask_engine(s, q, IPC_SEEK, q->device, strlen(q->device));
+}
+
 static void on_ping(struct state *s, uint32_t client, const struct control_request *request)
 {
     const struct replica_device *device = state_published_by_name(s, request->device);
-    struct question *q = device ? begin_question(s, client, COMMAND_PING) : NULL;
+    struct question *q = begin_question(s, client, COMMAND_PING);
     if (!q) {
-        char what[160];
-        snprintf(what, sizeof(what), "No device called %s can be reached from here.", request->device);
-        refuse(s, client, what,
-               "There is none, or no rule lets the two talk: see \"nightjar devices\" and the policy.");
+        refuse(s, client, "Too many questions wait for an answer.", "Try again.");
         return;
     }
     memcpy(q->device, request->device, sizeof(q->device));
-    struct ipc_ping ping = {.number = q->number};
-    memcpy(ping.id, device->id.bytes, sizeof(ping.id));
-    ask_engine(s, q, IPC_PING, &ping, sizeof(ping));
+    if (device)
+        ping(s, q, device);
+    else
+        seek(s, q);
+}
+
+void state_found(struct state *s, const struct replica_device *device)
+{
+    for (uint32_t i = 0; i < QUESTIONS_MAX && (device->flags & REPLICA_MEMBER); i++)
+        if (s->questions[i].number != 0 && s->questions[i].seeking && strcmp(s->questions[i].device, device->name) == 0)
+            ping(s, &s->questions[i], device);
 }
 
 static json_t *no_answer(const char *device)
@@ -215,7 +246,7 @@ void state_answer_timer(struct state *s, uint64_t now)
         if (q->number == 0 || now < q->deadline)
             continue;
         if (q->command == COMMAND_PING)
-            end_question(q, s, no_answer(q->device));
+            end_question(q, s, q->seeking ? nobody(q->device) : no_answer(q->device));
         else
             end_question(q, s,
                          json_pack("{s:s, s:s}", "error", "The daemon's engine does not answer.", "todo",

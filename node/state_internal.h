@@ -40,6 +40,7 @@ struct question {
     enum control_command command; /* status, ping */
     uint64_t deadline;
     char device[NAME_MAX_LEN + 1];
+    bool seeking;  /* ping: for whoever has that name, of whom we know nothing yet */
     json_t *peers; /* status: so far */
 };
 
@@ -132,6 +133,8 @@ bool state_outcome(const struct state *s, const uint8_t statement[SHA256_SIZE], 
 /* ---- state_answer.c: what people ask ---- */
 
 void state_line(void *context, uint32_t client, const char *line, size_t len);
+/* The engine was told of a device: who waits for it pings it. */
+void state_found(struct state *s, const struct replica_device *device);
 void state_pong(struct state *s, const struct ipc_pong *pong);
 void state_engine_status(struct state *s, const struct ipc_status *status, const struct ipc_peer_status *peers);
 /* Answers for an engine that does not. */

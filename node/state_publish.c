@@ -158,6 +158,7 @@ static void on_device(void *context, const struct replica_device *d)
          ((size_t)d->out_count + d->in_count) * sizeof(grants[0]));
     if (!remember(s, d))
         state_end(s, ERROR_MEMORY);
+    state_found(s, d);
 }
 
 static void on_gone(void *context, const struct device_id *id)

@@ -5,6 +5,7 @@
 #include "base/timer_heap.h"
 #include "mesh/mesh.h"
 #include "wire/message.h"
+#include "wire/names.h"
 
 #define RELAYS_WANTED 2u
 #define RELAY_KEEPALIVE 25 /* s */
@@ -121,9 +122,10 @@ enum introduction_state {
 struct introduction {
     struct alarm alarm;
     enum introduction_state state;
-    struct device_id target; /* zero: not known yet */
-    uint8_t address[16];
-    size_t address_len; /* 0: wanted by id */
+    struct device_id target;      /* zero: not known yet */
+    uint8_t sought[NAME_MAX_LEN]; /* an address or a name */
+    size_t sought_len;            /* 0: wanted by id */
+    bool by_name;
     uint64_t number;
     struct device_id relays[INTRODUCTION_RELAYS_MAX];
     uint32_t relay_count, at, tries;

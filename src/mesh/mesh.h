@@ -79,6 +79,9 @@ void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *fra
 /* Somebody here wants to send: to a device without a path, or to an overlay address that no known device has. */
 void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now);
 void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now);
+/* Somebody here looks for a device of this name, which is none that we have; names and addresses of more than 63 bytes
+ * are nobody's. */
+void mesh_wanted_name(struct mesh *m, const char *name, size_t len, uint64_t now);
 /* The state's answer to `meet`: `target` NULL: no. The openings are each one's for the other. */
 struct mesh_meeting {
     const struct device_id *target;

@@ -34,6 +34,7 @@ enum proc_fd {
 #define IPC_STEP_SIZE 360 /* struct static_step; asserted where both are seen */
 #define IPC_HEAD_SIZE 176 /* a signed head */
 #define IPC_ID_SIZE 16
+#define IPC_NAME_MAX 63
 #define IPC_PUBLIC_SIZE 32
 #define IPC_HASH 32
 
@@ -78,6 +79,7 @@ enum ipc_kind {
     IPC_ASK_STATUS = 22,  /* struct ipc_number */
     IPC_USE_KEY = 23,     /* joining: struct ipc_number, enum static_key_slot */
     IPC_PART = 25,        /* struct ipc_part: we are a relay, and these two may meet no longer */
+    IPC_SEEK = 26,        /* a device's name, which nobody has that the engine was told of */
     /* both ways: a control frame to or from a device; the controller's own id is all 0xff. */
     IPC_FRAME = 24, /* struct ipc_frame, then the frame */
 

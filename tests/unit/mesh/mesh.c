@@ -236,6 +236,20 @@ static void an_address_is_introduced_as_well(void **state)
     world_free(w);
 }
 
+static void a_name_is_introduced_as_well(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 2);
+    world_allow(w, 2, 3, true);
+    world_run(w, 2 * SECOND);
+    mesh_wanted_name(w->nodes[2].mesh, "d", 1, w->now);
+    mesh_wanted_name(w->nodes[2].mesh, "c", 1, w->now); /* itself: no */
+    world_run(w, SECOND);
+    struct device_id relay;
+    assert_int_equal(mesh_path(w->nodes[2].mesh, &w->nodes[3].id, &relay), MESH_PATH_RELAYED);
+    world_free(w);
+}
+
 /* What the asker sees of an address that nobody has, and of one that it may not reach. */
 static struct frame seen_answer;
 static uint64_t seen_after;
@@ -729,6 +743,7 @@ int main(void)
         cmocka_unit_test(the_target_is_found_at_another_relay_than_ours),
         cmocka_unit_test(openings_that_fit_no_frame_are_left_out),
         cmocka_unit_test(an_address_is_introduced_as_well),
+        cmocka_unit_test(a_name_is_introduced_as_well),
         cmocka_unit_test(forbidden_looks_like_unknown),
         cmocka_unit_test(a_refusal_is_not_asked_again_at_once),
         cmocka_unit_test(one_lost_frame_delays_and_does_not_prevent),

@@ -160,6 +160,7 @@ static void on_meet(void *context, uint32_t question, const struct device_id *as
     mail->question = question;
     uint32_t other = what->has_device        ? number_of(n->world, &target)
                      : what->address.len > 0 ? what->address.bytes[what->address.len - 1]
+                     : what->name.len > 0    ? (uint32_t)(what->name.bytes[0] - 'a')
                                              : NODES_MAX;
     mail->bytes[0] = (uint8_t)other;
 }
