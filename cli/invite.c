@@ -179,22 +179,19 @@ static int choose_ipv4(struct inviting *i)
     view_each_device(&i->view, mark_used, a);
     o->has_ipv4 = next_address(a, o->ipv4);
     free(a);
-    return o->has_ipv4
-               ? 0
-               : say_no(i->cli, "Revoke devices that are gone.", "All IPv4 addresses of the network are taken.");
+    return o->has_ipv4 ? 0 : say_no(i->cli, NULL, "All IPv4 addresses of the network are taken.");
 }
 
 static int look_around(struct inviting *i)
 {
     const char *name = i->opening.invite.name;
-    struct device_id taken;
     int result = view_read(i->cli, &i->view, &i->state) ? EXIT_NO : 0;
     if (result)
         return result;
     if (fold_device_count(i->view.fold) == 0)
         return say_no(i->cli, NULL, "%s holds no ledger yet.", i->state.path);
-    if (view_device(&i->view, name, &taken))
-        return say_no(i->cli, "Choose another name, or revoke that device first.",
+    if (view_name_is_taken(&i->view, name))
+        return say_no(i->cli, "Choose another name; a ticket that nobody used gives its name back when it expires.",
                       "There is a device %s in the network already, or an invite for it.", name);
     result = find_relays(i);
     if (result)
@@ -223,11 +220,13 @@ static int sign(struct inviting *i, struct statement *s)
     int error = invite_keys_derive(i->cli->crypto, i->ticket.seed, &keys);
     if (!error)
         error = encode_opening(i, s->invite.commitment);
+    if (!error) {
+        memcpy(s->invite.signing_public, keys.signing_public, sizeof(keys.signing_public));
+        memcpy(s->invite.static_public, keys.static_public, sizeof(keys.static_public));
+    }
+    wipe(&keys, sizeof(keys));
     if (error)
         return say_failed(i->cli, error, "The invite cannot be made");
-    memcpy(s->invite.signing_public, keys.signing_public, sizeof(keys.signing_public));
-    memcpy(s->invite.static_public, keys.static_public, sizeof(keys.static_public));
-    wipe(&keys, sizeof(keys));
     int result = owner_key(i->cli, i->arguments, &i->state, OWNER_ROLES, signer.seed);
     if (result)
         return result;
@@ -289,7 +288,9 @@ static int run(struct inviting *i)
         result = state_open(i->cli, &i->state);
     if (result)
         return result;
-    result = invite(i, &s);
+    result = state_lock(i->cli, &i->state);
+    if (!result)
+        result = invite(i, &s);
     state_close(&i->state);
     return result;
 }

@@ -123,6 +123,8 @@ int policy_file_look(struct policy_file *w)
     if (result)
         return result;
     w->has_state = true;
+    if (w->signs && state_lock(w->cli, &w->state))
+        return EXIT_NO;
     return view_read(w->cli, &w->view, &w->state) ? EXIT_NO : 0;
 }
 

@@ -10,6 +10,7 @@ struct policy_file {
     const char *path;
     char *text;
     size_t len;
+    bool signs; /* STATE stays locked while this one decides what to sign */
     bool has_state;
     struct state state;
     struct view view;

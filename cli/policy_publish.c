@@ -233,7 +233,7 @@ static int publish_rules(struct policy_file *w, const struct arguments *argument
 
 int command_policy_publish(struct cli *cli, const struct arguments *arguments)
 {
-    struct policy_file w = {.cli = cli, .path = arguments->operands[0]};
+    struct policy_file w = {.cli = cli, .path = arguments->operands[0], .signs = true};
     int result = policy_file_read(&w);
     if (!result)
         result = policy_file_look(&w);

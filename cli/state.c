@@ -111,6 +111,24 @@ int state_open(struct cli *cli, struct state *out)
     return result;
 }
 
+int state_lock(struct cli *cli, const struct state *s)
+{
+    int fd = s->dirs[STATE_OUTBOX];
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        say_progress(cli, "Another nightjar is signing in %s; this one waits for it.", s->path);
+    while (flock(fd, LOCK_EX))
+        if (errno != EINTR)
+            return say_failed(cli, errno, "%s/outbox cannot be locked", s->path);
+    return 0;
+}
+
+void state_unlock(const struct state *s)
+{
+    flock(s->dirs[STATE_OUTBOX], LOCK_UN);
+}
+
 static bool is_empty(const char *path)
 {
     DIR *dir = opendir(path);

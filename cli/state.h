@@ -29,6 +29,10 @@ struct state {
 /* Opens an existing one of our format. A failure has been said (and all is closed). */
 must_check int state_open(struct cli *cli, struct state *out);
 void state_close(struct state *s);
+/* For whoever signs: what is written into the outbox was decided on all that was there. Waits for others; ends with
+ * state_unlock or state_close. A failure has been said. */
+must_check int state_lock(struct cli *cli, const struct state *s);
+void state_unlock(const struct state *s);
 struct files state_files(const struct state *s, enum state_folder folder); /* the folder must be open */
 struct files state_top(const struct state *s);
 

@@ -255,7 +255,9 @@ static int read_outbox(struct reading *r, const struct state *s)
 {
     struct outbox_reading o = {r, state_files(s, STATE_OUTBOX)};
     r->pending = true;
-    return files_each(&o.files, read_submission, &o);
+    int error = files_each(&o.files, read_submission, &o);
+    r->pending = false;
+    return error;
 }
 
 int view_read(struct cli *cli, struct view *out, const struct state *s)
@@ -264,6 +266,9 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
     struct files ledger = state_files(s, STATE_LEDGER), openings = state_files(s, STATE_OPENINGS);
     memset(out, 0, sizeof(*out));
     int error = fold_new(&out->fold, cli->crypto);
+    /* What leaves the outbox stands in the ledger by then: read in this order, it is seen in one of them at least. */
+    if (!error)
+        error = read_outbox(&r, s);
     if (!error)
         error = read_log(&ledger, take_record, &r);
     if (!error)
@@ -272,8 +277,6 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
         error = read_founding(&r, &ledger);
     if (!error)
         error = read_name(&r, &ledger);
-    if (!error)
-        error = read_outbox(&r, s);
     sort_openings(out);
     if (error == ERROR_MALFORMED)
         say_no(cli, "Bring it back from a backup, or have the device invited again.", "The ledger in %s is damaged.",
@@ -314,13 +317,14 @@ void view_each_device(const struct view *v, void (*each)(void *, const struct vi
 {
     for (uint32_t i = 0; i < fold_device_count(v->fold); i++) {
         const struct fold_device *d = fold_device_at(v->fold, i);
-        const struct view_device device = {d->id, view_is_there(d) ? view_invite(v, d) : NULL};
+        bool ended = d->state == DEVICE_INVITED && !fold_invite_is_open(v->fold, d, v->time);
+        const struct view_device device = {d->id, ended, view_is_there(d) ? view_invite(v, d) : NULL};
         if (device.invite)
             each(context, &device);
     }
     for (uint32_t i = 0; i < v->opening_count; i++) {
         const struct view_opening *o = v->openings[i];
-        const struct view_device device = {o->device, &o->opening.invite};
+        const struct view_device device = {o->device, false, &o->opening.invite};
         if (o->pending && o->opening.kind == OPENING_INVITE)
             each(context, &device);
     }
@@ -328,16 +332,17 @@ void view_each_device(const struct view *v, void (*each)(void *, const struct vi
 
 struct name_question {
     const char *name;
-    bool known;
+    bool known, taken;
     struct device_id id;
 };
 
 static void compare_name(void *context, const struct view_device *device)
 {
     struct name_question *q = context;
-    if (q->known || strcmp(device->invite->name, q->name) != 0)
+    if (q->taken || strcmp(device->invite->name, q->name) != 0)
         return;
     q->known = true;
+    q->taken = !device->ended;
     q->id = device->id;
 }
 
@@ -347,6 +352,13 @@ bool view_device(const struct view *v, const char *name, struct device_id *out)
     view_each_device(v, compare_name, &q);
     *out = q.id;
     return q.known;
+}
+
+bool view_name_is_taken(const struct view *v, const char *name)
+{
+    struct name_question q = {.name = name};
+    view_each_device(v, compare_name, &q);
+    return q.taken;
 }
 
 bool view_policy_waits(const struct view *v)

@@ -40,7 +40,10 @@ static void on_relayed(void *context, const struct device_id *to, const struct d
 static void on_forget(void *context, const struct device_id *to, const struct device_id *relay)
 {
     struct engine_node *n = context;
-    engine_forget_relayed(n->engine, peer_of(n, to), peer_of(n, relay));
+    if (relay)
+        engine_forget_relayed(n->engine, peer_of(n, to), peer_of(n, relay));
+    else
+        tunnel_peer_forget_endpoint(engine_tunnel(n->engine), peer_of(n, to));
 }
 
 static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "ledger/kept.h"
 #include "state_internal.h"
 
-#define SECOND UINT64_C(1000000000)
 #define SEEK_TIME (2 * SECOND) /* for a relay to introduce us */
 #define PATIENCE (3 * SECOND)  /* for the engine; a ping ends within two seconds there */
 
@@ -206,10 +206,22 @@ static void on_knock(struct state *s, uint32_t client, const struct control_requ
     answer(s, client, json_pack("{s:b}", "ok", 1));
 }
 
+/* What was heard is forgotten with a restart; what came of it stands in the ledger. */
+static bool find_outcome(struct state *s, const uint8_t statement[SHA256_SIZE], struct outcome *out)
+{
+    struct outcome *heard = state_outcome(s, statement);
+    *out = (struct outcome){0};
+    if (!heard)
+        return replica_sequenced(s->replica, statement, &out->verdict, &out->index);
+    heard->told = true;
+    *out = *heard;
+    return true;
+}
+
 static void on_outcome(struct state *s, uint32_t client, const struct control_request *request)
 {
     struct outcome o;
-    if (!state_outcome(s, request->statement, &o))
+    if (!find_outcome(s, request->statement, &o))
         answer(s, client, json_pack("{s:s}", "outcome", "pending"));
     else if (o.verdict == VERDICT_STANDS || o.verdict == VERDICT_ALREADY)
         answer(s, client,

@@ -28,6 +28,7 @@ struct published {
 /* What became of a submission. */
 struct outcome {
     bool known;
+    bool told; /* to who handed it in */
     uint8_t statement[SHA256_SIZE];
     enum fold_verdict verdict;
     uint64_t index;
@@ -127,8 +128,8 @@ void state_receive_all(struct state *s, struct ipc *from);
 void state_knock(struct state *s);
 void state_note_outcome(struct state *s, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict,
                         uint64_t index);
-/* False: not known (yet). */
-bool state_outcome(const struct state *s, const uint8_t statement[SHA256_SIZE], struct outcome *out);
+/* NULL: not known (yet). */
+struct outcome *state_outcome(struct state *s, const uint8_t statement[SHA256_SIZE]);
 
 /* ---- state_answer.c: what people ask ---- */
 

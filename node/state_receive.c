@@ -156,11 +156,11 @@ static void keep_port(struct state *s, uint32_t value)
         s->keep[s->keep_count++] = value;
 }
 
-/* The engine hears of it with what it knows of us, which may have been said before. */
+/* The engine hears of it with what else it is told of us, which it may have been already. */
 static void set_relay_rate(struct state *s, uint32_t value)
 {
     s->relay_rate = value;
-    if (s->replica)
+    if (s->has_configure)
         s->ops.self(s, replica_self(s->replica));
 }
 

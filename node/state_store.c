@@ -9,6 +9,7 @@
 
 #define BASE_MAX (SYNC_BLOB_MAX + 64u)
 #define STANDING_MAX 256u
+#define EVIDENCE_MAX 16u  /* one proves a split; whoever signs ever more must not fill the disk */
 #define CBOR_OVERHEAD 64u /* of any record, beside its bytes */
 
 /* A copy of a record. */
@@ -32,6 +33,7 @@ struct state_store {
     /* What is to be said again when the log begins anew. */
     struct records standing; /* take-aways and evidence */
     uint8_t standing_hashes[STANDING_MAX][SHA256_SIZE];
+    uint32_t evidence_count;
     uint64_t floor;
     bool has_head;
     uint8_t head[SIGNED_HEAD_SIZE];
@@ -240,6 +242,7 @@ void state_store_reset(struct state_store *s)
     records_clear(&s->standing);
     s->has_network = s->has_head = false;
     s->floor = 0;
+    s->evidence_count = 0;
     journal_restart(s->ledger);
     journal_restart(s->openings);
 }
@@ -295,17 +298,21 @@ static bool stands(const struct state_store *s, const uint8_t hash[SHA256_SIZE])
     return false;
 }
 
-/* Remembers a record for a log that begins anew. ERROR_EXISTS: it stands in this one already. */
-static int remember(struct state_store *s, const uint8_t hash[SHA256_SIZE], const uint8_t *bytes, size_t len)
+/* Remembers a record for a log that begins anew. ERROR_EXISTS: it need not be written into this one. */
+static int remember(struct state_store *s, enum kept_kind kind, const uint8_t hash[SHA256_SIZE], const uint8_t *bytes,
+                    size_t len)
 {
-    if (stands(s, hash))
+    bool is_evidence = kind == KEPT_EVIDENCE;
+    if (stands(s, hash) || (is_evidence && s->evidence_count == EVIDENCE_MAX))
         return ERROR_EXISTS;
     if (s->standing.count == STANDING_MAX)
         return ERROR_FULL;
     int error = records_add(&s->standing, bytes, len);
-    if (!error)
-        memcpy(s->standing_hashes[s->standing.count - 1], hash, SHA256_SIZE);
-    return error;
+    if (error)
+        return error;
+    s->evidence_count += is_evidence;
+    memcpy(s->standing_hashes[s->standing.count - 1], hash, SHA256_SIZE);
+    return 0;
 }
 
 /* Of take-aways the hash is their statement's, of evidence the record's. */
@@ -316,7 +323,7 @@ static int stand_again(struct state_store *s, const struct kept *k, const uint8_
     int error = crypto_sha256(s->c, hash, statement ? k->bytes : bytes, statement ? k->len : len);
     if (error)
         return error;
-    error = remember(s, hash, bytes, len);
+    error = remember(s, k->kind, hash, bytes, len);
     return error == ERROR_MEMORY ? error : 0;
 }
 
@@ -348,7 +355,7 @@ static void keep_standing(struct state_store *s, const struct kept *k)
     int error =
         len < 0 ? (int)len : crypto_sha256(s->c, hash, statement ? k->bytes : bytes, statement ? k->len : (size_t)len);
     if (!error)
-        error = remember(s, hash, bytes, (size_t)len);
+        error = remember(s, k->kind, hash, bytes, (size_t)len);
     if (error != ERROR_EXISTS)
         put(s, k);
     free(bytes);

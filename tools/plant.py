@@ -11,10 +11,10 @@ routers with NAT, and a stranger on the public side; all in namespaces of a Worl
 NIGHTJAR_BUILD names the folder with the programs (build/ otherwise).
 """
 import ipaddress
+import hashlib
 import itertools
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -137,13 +137,19 @@ class Machine:
                 found.append(pid)
         return found
 
-    def log(self):
-        """Its daemon's log, if it can be told."""
-        return "\n".join(f"--- {path}\n{tail(path)}" for path in sorted(Path("/run/nightjar").glob("*.log"))
-                         if str(self.state) in path.read_text(errors="replace"))
+    def runtime(self, suffix):
+        """A file of its daemon in /run/nightjar, which are named by the STATE's real path."""
+        name = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:16]
+        return Path("/run/nightjar") / f"{name}.{suffix}"
 
-    def forget(self):
-        shutil.rmtree(self.state, ignore_errors=True)
+    def log(self):
+        """The end of its daemon's log."""
+        return f"--- {self.name}\n{tail(self.runtime('log'))}"
+
+    def clean_up(self):
+        """What a daemon leaves behind that was killed."""
+        for suffix in ("log", "sock"):
+            self.runtime(suffix).unlink(missing_ok=True)
 
 
 class Plant:
@@ -164,6 +170,8 @@ class Plant:
 
     def _machine(self, host, name=None):
         machine = Machine(self, host, name)
+        self.world.more_logs.append(machine.log)
+        self.world.clean_ups.append(machine.clean_up)
         self.machines[machine.name] = machine
         return machine
 

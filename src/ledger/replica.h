@@ -22,6 +22,7 @@ enum replica_flags {
     REPLICA_RELAY = 4,
     REPLICA_USED_INVITE = 8,
     REPLICA_FOUNDING = 16,
+    REPLICA_CONTROLLER = 32,
 };
 
 /* The local controller's id in frames. */
@@ -223,11 +224,9 @@ const struct signed_head *replica_signed_head(const struct replica *r); /* NULL:
 /* What the device's opening says; NULL: not held. */
 const struct opening_invite *replica_opening(struct replica *r, const struct device_id *id);
 bool replica_device_by_name(const struct replica *r, const char *name, size_t len, struct device_id *out);
-/* The policy in force here: the version whose rules are all held, and the set of a subject (NULL: none, or not held).
- */
+/* The policy in force here: the version whose rules are all held. */
 uint64_t replica_policy_version(const struct replica *r);
-const struct rule_set *replica_rules(const struct replica *r, const struct subject *subject);
-uint32_t replica_problem_count(const struct replica *r);
+/* False: there are no more than `i`. */
 bool replica_problem_at(const struct replica *r, uint32_t i, struct replica_problem *out);
 bool replica_has_submissions(const struct replica *r);
 

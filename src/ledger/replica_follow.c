@@ -5,19 +5,20 @@
 
 #include "ledger/replica_internal.h"
 
-#define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
-#define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
-#define OPENINGS_PAUSE (5 * REPLICA_SECOND)
-#define COMPARED_BACK 1024u /* entries */
+#define STALLED (5 * SECOND)   /* then another source is asked */
+#define GIVEN_UP (60 * SECOND) /* then the next head begins anew */
+#define OPENINGS_PAUSE (5 * SECOND)
+#define OPENINGS_SOON (SECOND / 16) /* after an answer that was not all of it; twice as long each time */
+#define COMPARED_BACK 1024u         /* entries */
 #define SOURCES_TRIED 4u
-#define GREETED_EVERY (5 * REPLICA_SECOND)
+#define GREETED_EVERY (5 * SECOND)
 
 /* ---- links ---- */
 
 bool replica_link_exists(const struct replica *r, const struct device_id *id)
 {
     for (uint32_t i = 0; i < r->links.count; i++)
-        if (replica_id_equal(&r->links.ids[i], id))
+        if (device_id_equal(&r->links.ids[i], id))
             return true;
     return false;
 }
@@ -38,7 +39,7 @@ static void link_add(struct links *l, const struct device_id *id)
 static void link_remove(struct links *l, const struct device_id *id)
 {
     for (uint32_t i = 0; i < l->count; i++)
-        if (replica_id_equal(&l->ids[i], id))
+        if (device_id_equal(&l->ids[i], id))
             l->ids[i--] = l->ids[--l->count];
 }
 
@@ -52,7 +53,7 @@ void replica_link(struct replica *r, const struct device_id *id, bool up, uint64
         link_remove(&r->links, id);
     if (up) {
         replica_seen(r, id, now);
-        if (r->follow.pull && replica_id_equal(id, &r->follow.source))
+        if (r->follow.pull && device_id_equal(id, &r->follow.source))
             pull_restart(r->follow.pull);
         replica_take_aways_tell(r, id);
         r->follow.openings_next = now; /* there may be someone to ask now, */
@@ -106,8 +107,7 @@ static bool choose_of_ticket(const struct replica *r, uint32_t turn, struct devi
     return count > 0;
 }
 
-/* The hub's node has its controller beside it, also before its own join stands. */
-static bool has_controller(const struct replica *r)
+bool replica_has_controller(const struct replica *r)
 {
     uint32_t i;
     if (replica_self_position(r, &i))
@@ -120,7 +120,7 @@ bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id 
 {
     if (r->joining.ticket)
         return choose_of_ticket(r, turn, out);
-    if (has_controller(r)) {
+    if (replica_has_controller(r)) {
         *out = replica_controller;
         return true;
     }
@@ -319,7 +319,7 @@ static void blame(struct replica *r, const struct signed_head *target, const str
     r->counters.bad_parts++;
     replica_problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
     if (++f->failures < SOURCES_TRIED && replica_choose_upstream(r, ++f->turn, &next) &&
-        !replica_id_equal(&next, source))
+        !device_id_equal(&next, source))
         begin_pull(r, replica_history_end(&r->history), target, &next);
 }
 
@@ -367,6 +367,15 @@ static void ledger_came(struct replica *r)
     replica_follow_better(r);
 }
 
+/* Who serves them is mostly a moment behind: it follows the same head as we do. */
+static uint64_t soon(struct follow *f)
+{
+    f->openings_soon = f->openings_soon ? 2 * f->openings_soon : OPENINGS_SOON;
+    if (f->openings_soon > SECOND)
+        f->openings_soon = SECOND;
+    return f->openings_soon;
+}
+
 static void openings_came(struct replica *r)
 {
     struct follow *f = &r->follow;
@@ -388,7 +397,9 @@ static void openings_came(struct replica *r)
     }
     f->openings_wanted = !good || f->openings_anew || to < ours;
     f->openings_anew = false;
-    f->openings_next = r->now + (f->openings_wanted && good ? REPLICA_SECOND : OPENINGS_PAUSE);
+    f->openings_next = r->now + (f->openings_wanted && good ? soon(f) : OPENINGS_PAUSE);
+    if (!f->openings_wanted)
+        f->openings_soon = 0;
     if (good && !f->openings_wanted)
         f->openings_from = f->openings_at + 1;
     r->dirty = true;
@@ -398,14 +409,14 @@ void replica_follow_part(struct replica *r, const struct device_id *from, const 
 {
     struct follow *f = &r->follow;
     size_t len;
-    if (f->pull && replica_id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
+    if (f->pull && device_id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
         if (pull_complete(f->pull, &len))
             ledger_came(r);
         else
             replica_pull_pump(r, f->pull, &f->source);
         return;
     }
-    if (f->openings && replica_id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
+    if (f->openings && device_id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
         if (pull_complete(f->openings, &len))
             openings_came(r);
         else
@@ -495,7 +506,7 @@ static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
     struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
-    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
+    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !replica_has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
     if (r->has_signed)
@@ -513,11 +524,6 @@ void replica_follow_timer(struct replica *r)
     }
     ledger_timer(r);
     openings_timer(r);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* A pull is looked after at its own deadlines, which come at least every few seconds. */

@@ -4,11 +4,10 @@
 #define LEDGER_REPLICA_INTERNAL_H
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "ledger/blob.h"
 #include "ledger/replica.h"
 #include "ledger/sync.h"
-
-#define REPLICA_SECOND UINT64_C(1000000000)
 
 /* ---- history: the entries that this node keeps, behind a base fold or from the first one on ---- */
 struct entry {
@@ -109,6 +108,7 @@ struct follow {
     struct pull *openings;
     struct device_id openings_source;
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
+    uint64_t openings_soon;                             /* ns: the last pause after less than all; 0: it was all */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
     uint32_t turn;                                      /* which source is next */
@@ -163,12 +163,12 @@ struct submission {
     uint32_t tries;
 };
 
-struct take_away {
+struct held_take_away {
     uint8_t hash[SHA256_SIZE];
     uint8_t *bytes; /* owned */
     size_t len;
 };
-#define TAKE_AWAYS_MAX 256
+#define HELD_TAKE_AWAYS_MAX 256
 
 /* ---- joining ---- */
 struct joining {
@@ -235,7 +235,7 @@ struct replica {
     struct errand errands[ERRANDS_MAX];
     size_t errand_bytes;
     struct submission submissions[REPLICA_SUBMISSIONS_MAX];
-    struct take_away *take_aways[TAKE_AWAYS_MAX];
+    struct held_take_away *take_aways[HELD_TAKE_AWAYS_MAX];
     uint32_t take_away_count;
     struct joining joining;
     struct replica_problem problems[PROBLEMS_MAX];
@@ -249,7 +249,6 @@ struct replica {
 /* replica.c */
 void replica_settle(struct replica *r);
 void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
-bool replica_id_equal(const struct device_id *a, const struct device_id *b);
 /* Whether there is somebody to ask; else, after a while, that is a problem. */
 void replica_look_at_links(struct replica *r);
 void replica_learn_time(struct replica *r, uint64_t seconds);
@@ -303,6 +302,8 @@ void replica_follow_clear(struct replica *r);
 void replica_want_openings(struct replica *r, uint64_t from);
 /* Openings that we must hold are missing. */
 bool replica_needs_more(const struct replica *r);
+/* The hub's node has its controller beside it, also before its own join stands. */
+bool replica_has_controller(const struct replica *r);
 bool replica_link_exists(const struct replica *r, const struct device_id *id);
 /* Someone to ask or to hand things to, in turn; false: nobody. */
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
@@ -338,6 +339,8 @@ void replica_fold_replaced(struct replica *r, struct fold *fold);
 void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
 bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite);
 void replica_serve_clear(struct replica *r);
+/* There are more of them now than what was made for askers says. */
+void replica_serve_forget_openings(struct replica *r);
 
 /* replica_errand.c */
 void replica_errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);

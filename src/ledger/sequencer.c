@@ -259,7 +259,8 @@ int sequencer_submit(struct sequencer *s, const struct sequencer_submission *wha
 int sequencer_sign(struct sequencer *s, uint64_t wall, uint64_t now)
 {
     s->next_head = now + SEQUENCER_HEAD_INTERVAL;
-    if (!sequencer_is_entitled(s))
+    s->has_head = sequencer_is_entitled(s);
+    if (!s->has_head)
         return 0;
     struct signed_head head = {.head = *fold_head(s->fold)};
     head.head.time = time_of_next(s, wall);
@@ -269,7 +270,6 @@ int sequencer_sign(struct sequencer *s, uint64_t wall, uint64_t now)
         return error;
     signed_head_encode(&head, s->head);
     s->signed_time = head.head.time;
-    s->has_head = true;
     return 0;
 }
 

@@ -82,10 +82,6 @@ void devices_remove(struct device_table *table, struct device *device); /* frees
 /* The first device, or the one after; NULL at the end. Nothing may be added or removed in between. */
 struct device *devices_next(const struct device_table *table, const struct device *device);
 void devices_clear(struct device_table *table);
-static inline bool id_equal(const struct device_id *a, const struct device_id *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
 
 /* ---- Relays that we use (relays.c, rendezvous.c) ---- */
 
@@ -233,6 +229,8 @@ must_check int relay_add(struct mesh *m, struct device *d, uint64_t now);
 void relay_remove(struct mesh *m, struct device *d, uint64_t now);
 void relays_rescore(struct mesh *m, uint64_t now);
 void relays_choose(struct mesh *m, uint64_t now);
+/* Those that are up answer probes from now on. */
+void relays_watch(struct mesh *m, uint64_t now);
 /* A path goes through it: it is kept alive. */
 void relay_use(struct mesh *m, struct relay *r, uint64_t now);
 void relay_linked(struct mesh *m, struct relay *r, uint64_t now);

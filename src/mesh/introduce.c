@@ -28,7 +28,7 @@ static void rest(struct mesh *m, struct introduction *i, uint64_t now)
 static void plan_relay(struct introduction *i, const struct device_id *relay)
 {
     for (uint32_t n = 0; n < i->relay_count; n++)
-        if (id_equal(&i->relays[n], relay))
+        if (device_id_equal(&i->relays[n], relay))
             return;
     if (i->relay_count < INTRODUCTION_RELAYS_MAX)
         i->relays[i->relay_count++] = *relay;
@@ -92,7 +92,7 @@ struct wanted {
 static bool is_for(const struct introduction *i, const struct wanted *w)
 {
     if (w->len == 0)
-        return id_equal(&i->target, w->id);
+        return device_id_equal(&i->target, w->id);
     return i->by_name == w->by_name && i->sought_len == w->len && memcmp(i->sought, w->sought, w->len) == 0;
 }
 
@@ -174,7 +174,7 @@ static struct introduction *find_asked(struct mesh *m, const struct device *from
         if (i->state != INTRODUCTION_ASKING || i->number != f->number)
             continue;
         for (uint32_t asked = 0; asked <= i->at; asked++)
-            if (id_equal(&i->relays[asked], &from->id))
+            if (device_id_equal(&i->relays[asked], &from->id))
                 return i;
     }
     return NULL;
@@ -212,7 +212,7 @@ static void here(struct mesh *m, struct introduction *i, struct device *from, co
                  uint64_t now)
 {
     for (uint32_t at = 0; at <= i->at; at++)
-        if (id_equal(&i->relays[at], &from->id))
+        if (device_id_equal(&i->relays[at], &from->id))
             i->at = at;
     memcpy(i->target.bytes, f->device, DEVICE_ID_SIZE);
     i->state = INTRODUCTION_LEARNING;
@@ -230,7 +230,7 @@ void introduction_answered(struct mesh *m, struct device *from, const struct fra
         m->counters.strange++;
         return;
     }
-    bool current = id_equal(&i->relays[i->at], &from->id);
+    bool current = device_id_equal(&i->relays[i->at], &from->id);
     if (f->result == INTRODUCE_HERE) {
         here(m, i, from, f, now);
     } else if (current && f->result == INTRODUCE_ELSEWHERE) {
@@ -247,7 +247,7 @@ void introduction_device(struct mesh *m, struct device *d, uint64_t now)
 {
     for (uint32_t n = 0; n < INTRODUCTIONS_MAX && is_member(d); n++) {
         struct introduction *i = &m->introductions[n];
-        if (i->state != INTRODUCTION_LEARNING || !id_equal(&i->target, &d->id))
+        if (i->state != INTRODUCTION_LEARNING || !device_id_equal(&i->target, &d->id))
             continue;
         struct device *relay = devices_find(&m->devices, &i->relays[i->at]);
         if (relay && relay->relay && !d->has_endpoint)
@@ -260,7 +260,7 @@ void introduction_device(struct mesh *m, struct device *d, uint64_t now)
 void introduction_linked(struct mesh *m, const struct device *d)
 {
     for (uint32_t n = 0; n < INTRODUCTIONS_MAX; n++)
-        if (m->introductions[n].state == INTRODUCTION_MEETING && id_equal(&m->introductions[n].target, &d->id))
+        if (m->introductions[n].state == INTRODUCTION_MEETING && device_id_equal(&m->introductions[n].target, &d->id))
             release(m, &m->introductions[n]);
 }
 

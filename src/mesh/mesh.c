@@ -106,9 +106,12 @@ void mesh_self(struct mesh *m, const struct device_id *id, bool relay, bool join
     m->has_self = joining || !is_zero(id->bytes, sizeof(id->bytes));
     m->self = *id;
     m->is_relay = relay;
+    bool joined = m->joining && !joining;
     m->joining = joining;
     if (relay)
         questions_open(m);
+    if (joined)
+        relays_watch(m, now);
     relays_rescore(m, now);
 }
 
@@ -172,7 +175,7 @@ static bool same_endpoint(const struct device *d, const struct mesh_device *as)
 /* A relay that is none any more loses its paths, one that moved gets another chance. */
 static int update(struct mesh *m, struct device *d, const struct mesh_device *as, uint64_t now)
 {
-    bool moved = !same_endpoint(d, as);
+    bool moved = !same_endpoint(d, as), other_use = ((d->flags ^ as->flags) & MESH_CONTROLLER) != 0;
     d->flags = as->flags;
     d->has_endpoint = as->has_endpoint;
     d->endpoint = as->endpoint;
@@ -184,6 +187,8 @@ static int update(struct mesh *m, struct device *d, const struct mesh_device *as
         return relay_add(m, d, now);
     if (!is_relay(d) || moved)
         relay_remove(m, d, now);
+    else if (other_use)
+        relays_choose(m, now);
     return is_relay(d) && !d->relay ? relay_add(m, d, now) : 0;
 }
 
@@ -235,6 +240,10 @@ void link_changed(struct mesh *m, struct device *d, bool up, uint64_t now)
         relay_failed(m, d->relay, now);
     if (up)
         introduction_linked(m, d);
+    if (!up && d->path == MESH_PATH_DIRECT)
+        m->ops.direct(m->ops.context, &d->id, &d->endpoint); /* what it spoke from last may lead nowhere */
+    if (!up && d->path == MESH_PATH_NONE)
+        m->ops.forget(m->ops.context, &d->id, NULL);
     if (!up && d->path == MESH_PATH_RELAYED) {
         path_forget(m, d);
         relays_choose(m, now);
@@ -404,14 +413,6 @@ uint64_t mesh_rtt(const struct mesh *m, const struct device_id *id)
 {
     const struct device *d = devices_find(&m->devices, id);
     return d ? d->rtt : 0;
-}
-
-const char *mesh_counter_name(uint32_t i)
-{
-    static const char *const names[] = {"mesh_malformed", "mesh_strange",    "introductions", "introductions_refused",
-                                        "mesh_flooding",  "paths_forgotten", "mesh_versions"};
-    _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(struct mesh_counters) / sizeof(uint64_t), "each a name");
-    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
 }
 
 void mesh_read_counters(const struct mesh *m, struct mesh_counters *out)

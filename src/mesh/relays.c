@@ -35,6 +35,13 @@ static bool fell_silent(struct mesh *m, struct relay *r)
     return silent;
 }
 
+/* A relay may have spoken to us through another one, which moved its path there; it is sought where it is. */
+static void connect(struct mesh *m, struct relay *r, bool anew)
+{
+    m->ops.direct(m->ops.context, &r->device->id, &r->device->endpoint);
+    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, anew);
+}
+
 /* ---- Transitions ---- */
 
 static void become_idle(struct mesh *m, struct relay *r)
@@ -62,7 +69,7 @@ static void become_up(struct mesh *m, struct relay *r, uint64_t now)
 static void become_connecting(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_CONNECTING;
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, false);
+    connect(m, r, false);
     if (r->device->linked)
         become_up(m, r, now);
     else
@@ -89,7 +96,7 @@ static void become_failed(struct mesh *m, struct relay *r, uint64_t now)
 /* What looks like a session may be one: besides asking for another, it is probed. */
 static void retry(struct mesh *m, struct relay *r, uint64_t now)
 {
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, true);
+    connect(m, r, true);
     if (!m->joining)
         probe(m, r, now);
     r->retries++;
@@ -97,6 +104,12 @@ static void retry(struct mesh *m, struct relay *r, uint64_t now)
 }
 
 /* ---- Choosing ---- */
+
+/* A relay gets the ledger, and passes on what was handed to it, where there is a controller. */
+static bool is_of_use(const struct mesh *m, const struct relay *r)
+{
+    return !r->device->unusable && (!m->is_relay || (r->device->flags & MESH_CONTROLLER));
+}
 
 /* Whether it is not needed, when enough before it are chosen, or even up. */
 static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
@@ -111,20 +124,27 @@ static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
 }
 
 /* What is chosen: the first two by score that are up or being connected to. One that failed is tried on while fewer
- * than two before it are up; one that took its place is let go only when two before it are up. */
+ * than two before it are up; one that took its place is let go only when two before it are up. The others are none. */
 void relays_choose(struct mesh *m, uint64_t now)
 {
     uint32_t chosen = 0, up = 0;
-    const uint32_t wanted = m->is_relay ? 0 : RELAYS_WANTED;
     for (uint32_t i = 0; i < m->relay_count && m->has_self; i++) {
         struct relay *r = m->relays[i];
-        if (r->state == RELAY_IDLE && !r->device->unusable && chosen < wanted)
+        bool of_use = is_of_use(m, r);
+        if (r->state == RELAY_IDLE && of_use && chosen < RELAYS_WANTED)
             become_connecting(m, r, now);
-        else if (may_go(r, chosen >= wanted, up >= wanted))
+        else if (may_go(r, !of_use || chosen >= RELAYS_WANTED, !of_use || up >= RELAYS_WANTED))
             become_idle(m, r);
-        up += r->state == RELAY_UP;
-        chosen += r->state == RELAY_UP || r->state == RELAY_CONNECTING;
+        up += of_use && r->state == RELAY_UP;
+        chosen += of_use && (r->state == RELAY_UP || r->state == RELAY_CONNECTING);
     }
+}
+
+void relays_watch(struct mesh *m, uint64_t now)
+{
+    for (uint32_t i = 0; i < m->relay_count; i++)
+        if (m->relays[i]->state == RELAY_UP)
+            become_up(m, m->relays[i], now);
 }
 
 void relay_use(struct mesh *m, struct relay *r, uint64_t now)
@@ -164,7 +184,7 @@ static void probe_lost(struct mesh *m, struct relay *r, uint64_t now)
         link_changed(m, r->device, false, now);
         return;
     }
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, true);
+    connect(m, r, true);
     probe_and_wait(m, r, now);
 }
 

@@ -88,7 +88,7 @@ enum ipc_kind {
     IPC_MEET = 33,     /* struct ipc_meet, then the ASK frame */
     IPC_LEARN = 34,    /* struct ipc_learn, then opening, then head */
     IPC_PONG = 35,     /* struct ipc_pong */
-    IPC_STATUS = 36,   /* struct ipc_status, then message_peer_status each */
+    IPC_STATUS = 36,   /* struct ipc_status, then struct ipc_peer_status each */
     IPC_INTRUDER = 37, /* struct ipc_id: a used invite's key initiated */
     IPC_SEEN = 38,     /* struct ipc_id: it completed a handshake under its own key */
 

@@ -97,8 +97,10 @@ struct peer {
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
+    uint8_t unanswered; /* the same on the path in use, also while packets go on asking */
     bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
     bool silent;        /* listened to and never answered */
+    _Atomic bool stays; /* at a direct endpoint, whatever it speaks from */
     void (*attachment_release)(struct reclaim_item *attachment);
 };
 
@@ -207,6 +209,9 @@ must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, con
 struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
 /* False without memory: the old endpoint serves until there is some. */
 bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
+/* Whether what a peer spoke from is where it is from now on. */
+bool peer_may_roam(const struct peer *p, const struct endpoint *from);
+void peer_roam(struct peer *p, const struct endpoint *from);
 void peer_forget_local(struct peer *p);
 /* Ends sessions and handshake; timers that depend on them stop. */
 void peer_reset(struct peer *p);

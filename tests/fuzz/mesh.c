@@ -42,7 +42,7 @@ static void on_direct(void *context, const struct device_id *to, const struct un
 static void on_path(void *context, const struct device_id *to, const struct device_id *relay)
 {
     (void)context;
-    must(memcmp(to, relay, sizeof(*to)) != 0);
+    must(!relay || memcmp(to, relay, sizeof(*to)) != 0);
 }
 
 static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)

@@ -297,6 +297,16 @@ def test_a_name_that_waits_is_taken(trial):
     assert "already" in trial.run("invite", "operator", code=1)[1]
 
 
+def test_invites_at_the_same_moment_have_an_address_each_and_their_group_in_common(trial):
+    made = [subprocess.Popen([NIGHTJAR, "invite", f"pump-{i}", "--group", "sensors", "--quiet", "--state", trial.state],
+                             stdout=subprocess.DEVNULL) for i in range(8)]
+    assert [process.wait(30) for process in made] == [0] * 8
+    waiting = [path.read_bytes() for path in (trial.state / "outbox").iterdir()]
+    addresses = [re.search(rb"\x03\x44([\x64-\x7f]...)", bytes_, re.DOTALL).group(1) for bytes_ in waiting]
+    groups = {re.search(rb"\x82\x50(.{16})\x67sensors", bytes_, re.DOTALL).group(1) for bytes_ in waiting}
+    assert len(set(addresses)) == 8 and len(groups) == 1
+
+
 def test_a_qr_code_is_as_wide_as_high(trial):
     lines = trial.run("invite", "p", "--qr")[0].splitlines()
     assert len({len(line) for line in lines}) == 1

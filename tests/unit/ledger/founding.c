@@ -152,6 +152,24 @@ void replace_make(struct made *out, const struct founding *f, uint8_t sequencer,
     sign_by(out, f->crypto, &s, OWNER);
 }
 
+void root_make(struct made *out, const struct founding *f, const struct fold *fold, uint8_t sequencer)
+{
+    static struct statement s;
+    s = (struct statement){.kind = STATEMENT_ROOT, .network = f->network, .root = *fold_latest_root(fold)};
+    s.root.version++;
+    s.root.time = fold_head(fold)->time + 1;
+    s.root.founds = false;
+    memset(s.root.founding_invite, 0, sizeof(s.root.founding_invite));
+    s.root.sequencer_count = 1;
+    public_of(f->crypto, s.root.sequencers[0], sequencer);
+    s.root.replaces = true;
+    s.root.last.index = fold_head(fold)->index;
+    memcpy(s.root.last.hash, fold_head(fold)->hash, SHA256_SIZE);
+    fold_root(fold, s.root.last.fold_root);
+    *out = (struct made){0};
+    sign_by(out, f->crypto, &s, OWNER);
+}
+
 void founding_make(struct founding *f, struct crypto *c)
 {
     *f = (struct founding){.crypto = c};

@@ -38,7 +38,7 @@ static void the_operator_and_the_hub_find_each_other(void **state)
     assert_int_equal(hub->seeds_erased, 1);
     d = net_published(operator_node, &net->hub_invite.id);
     assert_non_null(d);
-    assert_int_equal(d->flags, REPLICA_MEMBER | REPLICA_RELAY);
+    assert_int_equal(d->flags, REPLICA_MEMBER | REPLICA_RELAY | REPLICA_CONTROLLER);
     assert_memory_equal(d->static_key, hub->static_public, X25519_SIZE);
 }
 
@@ -55,7 +55,7 @@ static void a_device_joins_and_its_node_comes_up(void **state)
     assert_int_equal(NET_OPERATOR(net)->outcomes[0].verdict, VERDICT_STANDS);
     const struct replica_device *hub = net_published(n, &net->hub_invite.id);
     assert_non_null(hub);
-    assert_int_equal(hub->flags, REPLICA_MEMBER | REPLICA_RELAY);
+    assert_int_equal(hub->flags, REPLICA_MEMBER | REPLICA_RELAY | REPLICA_CONTROLLER);
     assert_null(net_published(n, &net->operator_invite.id)); /* no rule joins them */
     assert_non_null(net_published(NET_HUB(net), &n->self.id));
 }
@@ -283,6 +283,22 @@ static void a_wrong_clock_is_told_and_does_no_harm(void **state)
     assert_false(net_has_problem(s, REPLICA_PROBLEM_CLOCK_WRONG));
 }
 
+static void a_member_that_misses_nothing_rests_and_wakes_with_what_happens(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30), *hub = NET_HUB(net);
+    replica_timer(s->replica, net->now, net->wall);
+    assert_true(replica_deadline(s->replica) > net->now + 20 * NET_SECOND);
+    replica_link(s->replica, &hub->self.id, false, net->now);
+    assert_true(replica_deadline(s->replica) <= net->now + 5 * NET_SECOND);
+    replica_timer(s->replica, net->now, net->wall);
+    assert_true(replica_deadline(s->replica) <= net->now + 5 * NET_SECOND); /* alone */
+    replica_timer(hub->replica, net->now, net->wall);
+    assert_true(replica_deadline(hub->replica) <= net->now + 5 * NET_SECOND); /* it greets its controller */
+}
+
 static void membership_ends_when_both_clocks_have_passed_it(void **state)
 {
     struct net *net = *state;
@@ -372,6 +388,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_relay_that_is_back_is_no_problem_any_more, setup, teardown),
         cmocka_unit_test_setup_teardown(what_became_of_a_statement_is_in_the_ledger, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_clock_is_told_and_does_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_member_that_misses_nothing_rests_and_wakes_with_what_happens, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(membership_ends_when_both_clocks_have_passed_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_log_gives_way_to_a_fold_at_a_plain_member_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_asks_too_much_is_not_heard, setup, teardown),

@@ -158,7 +158,7 @@ static struct frame_joined joined(struct bench *b, const struct made *m)
     struct frame f = sent_frame(b, 0);
     assert_int_equal(f.kind, FRAME_JOINED);
     assert_memory_equal(f.joined.statement, m->hash, SHA256_SIZE);
-    assert_int_equal(f.joined.head.len, SIGNED_HEAD_SIZE);
+    assert_int_equal(f.joined.head.len, sequencer_is_entitled(b->sequencer) ? SIGNED_HEAD_SIZE : 0);
     return f.joined;
 }
 
@@ -375,6 +375,32 @@ static void the_door_takes_joins_alone(void **state)
     give(b, &f);
     assert_int_equal(b->sent_count, 0);
     assert_int_equal(b->kept_count, FOUNDING_ENTRIES);
+}
+
+static void a_root_that_replaces_sequencers_has_a_time_of_its_own(void **state)
+{
+    struct bench *b = *state;
+    struct made root, invite;
+    root_make(&root, &b->founding, sequencer_fold(b->sequencer), SEQUENCER);
+    assert_int_equal(offer(b, &root, false).verdict, VERDICT_STANDS);
+    assert_int_equal(b->kept[FOUNDING_ENTRIES].entry.time, FOUNDING_TIME + 1);
+    invite_named(b, &invite, "a", INVITES);
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STANDS);
+}
+
+static void who_was_replaced_sequences_nothing_more(void **state)
+{
+    struct bench *b = *state;
+    struct made root, invite;
+    root_make(&root, &b->founding, sequencer_fold(b->sequencer), OPERATOR);
+    assert_int_equal(offer(b, &root, false).verdict, VERDICT_STANDS);
+    assert_false(sequencer_is_entitled(b->sequencer));
+    invite_named(b, &invite, "a", INVITES);
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STORE);
+    b->sent_count = 0;
+    b->now += 100 * SECOND;
+    assert_int_equal(sequencer_timer(b->sequencer, b->wall, b->now), 0);
+    assert_int_equal(b->sent_count, 0);
 }
 
 /* Pulls a blob, as the node's state does. */
@@ -665,6 +691,8 @@ int main(void)
         TEST(time_never_goes_back),
         TEST(the_head_is_signed_anew_each_minute),
         TEST(the_door_takes_joins_alone),
+        TEST(a_root_that_replaces_sequencers_has_a_time_of_its_own),
+        TEST(who_was_replaced_sequences_nothing_more),
         TEST(everything_is_served),
         TEST(what_is_not_there_has_no_bytes),
         TEST(an_offer_too_long_for_a_frame_is_pulled),

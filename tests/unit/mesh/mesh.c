@@ -680,6 +680,40 @@ static void who_joins_connects_to_the_relays_of_its_ticket_and_asks_nobody(void 
     world_free(w);
 }
 
+/* ---- Relays ---- */
+
+static void a_relay_keeps_a_session_with_one_that_has_a_controller_and_with_no_other(void **state)
+{
+    (void)state;
+    struct world *w = world_new(3, 0);
+    world_run(w, 5 * SECOND);
+    assert_false(w->nodes[0].link[1] || w->nodes[0].link[2] || w->nodes[1].link[2]);
+    world_device(w, 0, 1, MESH_MEMBER | MESH_RELAY | MESH_CONTROLLER);
+    world_run(w, 2 * SECOND);
+    assert_true(w->nodes[0].link[1] && w->nodes[1].link[0]);
+    assert_false(w->nodes[0].link[2]);
+    world_run(w, 60 * SECOND);
+    assert_true(w->nodes[0].link[1]);
+    world_device(w, 0, 1, MESH_MEMBER | MESH_RELAY);
+    assert_int_equal(w->nodes[0].keepalive[1], 0);
+    world_free(w);
+}
+
+static void a_relay_finds_its_controller_again(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 0);
+    world_device(w, 0, 1, MESH_MEMBER | MESH_RELAY | MESH_CONTROLLER);
+    world_run(w, 2 * SECOND);
+    world_kill(w, 1);
+    world_run(w, 60 * SECOND);
+    assert_false(w->nodes[0].link[1]);
+    world_revive(w, 1);
+    world_run(w, 60 * SECOND);
+    assert_true(w->nodes[0].link[1] && w->nodes[1].link[0]);
+    world_free(w);
+}
+
 /* ---- Pings ---- */
 
 static void a_ping_tells_the_round_trip(void **state)
@@ -765,6 +799,8 @@ int main(void)
         cmocka_unit_test(an_invite_reaches_the_door_and_nothing_else),
         cmocka_unit_test(broken_frames_are_counted),
         cmocka_unit_test(who_joins_connects_to_the_relays_of_its_ticket_and_asks_nobody),
+        cmocka_unit_test(a_relay_keeps_a_session_with_one_that_has_a_controller_and_with_no_other),
+        cmocka_unit_test(a_relay_finds_its_controller_again),
         cmocka_unit_test(a_ping_tells_the_round_trip),
         cmocka_unit_test(a_ping_wants_a_path_first),
         cmocka_unit_test(a_ping_ends_within_two_seconds_whatever_happens),

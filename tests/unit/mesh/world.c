@@ -122,7 +122,7 @@ static void on_forget(void *context, const struct device_id *to, const struct de
 {
     struct node *n = context;
     uint32_t other = number_of(n->world, to);
-    if (n->path[other] == MESH_PATH_RELAYED && n->via[other] == number_of(n->world, relay))
+    if (!relay || (n->path[other] == MESH_PATH_RELAYED && n->via[other] == number_of(n->world, relay)))
         n->path[other] = MESH_PATH_NONE;
 }
 

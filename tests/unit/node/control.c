@@ -146,7 +146,7 @@ static void an_answer_to_who_has_gone_goes_nowhere(void **state)
     turn(b);
 }
 
-static void a_ninth_client_is_turned_away(void **state)
+static void a_client_too_many_is_turned_away(void **state)
 {
     struct bench *b = *state;
     int fds[CONTROL_CLIENTS + 1];
@@ -182,6 +182,25 @@ static void a_line_without_an_end_is_not_heard(void **state)
     assert_int_equal(b->line_count, 0);
     free(piece);
     close(fd);
+}
+
+static void lines_that_came_together_are_answered_one_by_one(void **state)
+{
+    struct bench *b = *state;
+    b->answer_at_once = false;
+    int fd = dial(b);
+    say(b, fd, "one\ntwo\n");
+    turn(b);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_int_equal(b->line_count, 1);
+    control_answer(b->control, b->clients[0], "first", 5);
+    assert_true(control_deadline(b->control) == 0);
+    control_timer(b->control, loop_monotonic());
+    assert_int_equal(b->line_count, 2);
+    control_answer(b->control, b->clients[1], "second", 6);
+    assert_string_equal(hear(fd), "first\nsecond\n");
+    close(fd);
+    turn(b);
 }
 
 static void who_does_not_read_is_dropped(void **state)
@@ -304,8 +323,9 @@ int main(void)
         control_test(each_line_gets_its_answer),
         control_test(a_client_has_one_question_at_a_time),
         control_test(an_answer_to_who_has_gone_goes_nowhere),
-        control_test(a_ninth_client_is_turned_away),
+        control_test(a_client_too_many_is_turned_away),
         control_test(a_line_without_an_end_is_not_heard),
+        control_test(lines_that_came_together_are_answered_one_by_one),
         control_test(who_does_not_read_is_dropped),
         control_test(a_long_answer_arrives_whole),
         control_test(others_may_not_ask),

@@ -419,6 +419,34 @@ static void a_refusal_comes_with_its_sentence(void **state)
     expect_answer(b, "sentence", fold_verdict_sentence(VERDICT_NAME_TAKEN));
 }
 
+static void expect_problems(struct bench *b, const char *code, size_t count)
+{
+    ask(b, "{\"v\":1,\"cmd\":\"status\"}");
+    struct ipc_message m = expect(b->engine, IPC_ASK_STATUS);
+    struct ipc_status status = {0};
+    memcpy(&status.number, m.bytes, sizeof(status.number));
+    assert_int_equal(ipc_send(b->engine, IPC_STATUS, &status, sizeof(status)), 0);
+    json_t *a = answer(b), *list = json_object_get(a, "problems");
+    assert_int_equal(json_array_size(list), count);
+    if (count)
+        assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "code")), code);
+    json_decref(a);
+}
+
+static void a_refusal_that_nobody_waited_for_is_a_problem(void **state)
+{
+    struct bench *b = *state;
+    uint8_t hash[SHA256_SIZE];
+    begin_member(b);
+    skip_start(b);
+    assert_true(kept_name_parse(hash, HASH_TEXT));
+    fake_replica()->ops->outcome(fake_replica()->ops->context, hash, VERDICT_ADDRESS_TAKEN, 0);
+    expect_problems(b, "refused", 1);
+    ask(b, "{\"v\":1,\"cmd\":\"outcome\",\"statement\":\"" HASH_TEXT "\"}");
+    expect_answer(b, "outcome", "refused");
+    expect_problems(b, NULL, 0);
+}
+
 static void a_submission_stays_while_the_disk_does_not_take_its_outcome(void **state)
 {
     struct bench *b = *state;
@@ -611,6 +639,7 @@ int main(void)
         state_test(a_submission_stays_until_its_outcome_is_known),
         state_test(what_was_heard_before_a_restart_is_told_from_the_ledger),
         state_test(a_refusal_comes_with_its_sentence),
+        state_test(a_refusal_that_nobody_waited_for_is_a_problem),
         state_test(a_submission_stays_while_the_disk_does_not_take_its_outcome),
         state_test(what_is_no_submission_is_taken_out_as_malformed),
         state_test(who_may_meet_is_answered_to_the_engine),
