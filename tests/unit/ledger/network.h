@@ -145,6 +145,8 @@ void net_restart(struct net_node *node);
 struct net_bytes net_about(struct net *net, enum statement_kind kind, const struct net_invite *invite);
 /* Lifts the isolation that a submission of net_about made. */
 struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE]);
+/* Of the only isolation in force. */
+struct net_bytes net_give_back(struct net *net, const struct net_invite *invite);
 struct net_rule {
     uint32_t from, to; /* enum net_group */
     uint16_t port;

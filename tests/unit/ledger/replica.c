@@ -373,6 +373,71 @@ static void whoever_asks_too_much_is_not_heard(void **state)
     assert_true(counters.strange > 0);
 }
 
+static void an_isolated_device_hears_from_a_relay_that_it_is_given_back(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .ipv4 = 20, .groups = NET_SENSORS};
+    struct net_invite broker = {.name = "broker-1", .number = 21, .ipv4 = 21, .groups = NET_BROKERS};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30);
+    (void)net_member(net, &broker, 31);
+    net_submit(NET_OPERATOR(net), sensors_to_brokers(net));
+    net_run(net, 8);
+    assert_non_null(net_published(s, &broker.id));
+    net_submit(NET_OPERATOR(net), net_about(net, STATEMENT_ISOLATE, &sensor));
+    net_run(net, 8);
+    assert_null(net_published(NET_HUB(net), &sensor.id));
+    for (uint32_t restarted = 0; restarted < 2; restarted++) {
+        const struct replica_device *hub = net_published(s, &net->hub_invite.id);
+        assert_true(net_has_problem(s, REPLICA_PROBLEM_REVOKED));
+        assert_non_null(hub);
+        assert_false(hub->in_count || hub->out_count);
+        assert_null(net_published(s, &broker.id));
+        if (restarted == 0)
+            net_restart(s);
+        net_run(net, 3);
+    }
+    net_submit(NET_OPERATOR(net), net_give_back(net, &sensor));
+    net_run(net, 70);
+    assert_non_null(net_published(s, &broker.id));
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_REVOKED));
+}
+
+static uint64_t served; /* the length of the openings that a relay last served */
+
+static bool note_served(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len)
+{
+    struct frame f;
+    bool openings = frame_decode(&f, frame, *len) == 0 && f.kind == FRAME_PART && f.part.what == SYNC_OPENINGS;
+    (void)net;
+    if (openings && from->self.relay && !from->self.controller)
+        served = f.part.total;
+    return !openings || to->self.controller;
+}
+
+static void a_relay_serves_what_it_lacked_once_it_has_it(void **state)
+{
+    struct net *net = *state;
+    struct net_invite relay = {.name = "relay-1", .number = 22, .relay = true};
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    struct frame get = {.kind = FRAME_GET, .get = {.what = SYNC_OPENINGS, .to = UINT64_MAX}};
+    net_run(net, 3);
+    struct net_node *r = net_member(net, &relay, 32);
+    (void)net_member(net, &sensor, 30);
+    net->tap = note_served;
+    net_submit(NET_OPERATOR(net), sensors_to_brokers(net));
+    net_run(net, 8);
+    assert_int_equal(replica_policy_version(r->replica), 1);
+    net_send(r, &sensor.id, &get);
+    uint64_t before = served;
+    net->tap = NULL;
+    net_run(net, 20);
+    assert_int_equal(replica_policy_version(r->replica), 2);
+    net->tap = note_served;
+    net_send(r, &sensor.id, &get);
+    assert_true(before > 0 && served > before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,6 +458,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(membership_ends_when_both_clocks_have_passed_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_log_gives_way_to_a_fold_at_a_plain_member_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_asks_too_much_is_not_heard, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_isolated_device_hears_from_a_relay_that_it_is_given_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_relay_serves_what_it_lacked_once_it_has_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,6 +168,55 @@ static void relays_that_come_to_be_known_later_are_weighed_alike(void **state)
     world_free(w);
 }
 
+/* A relay that spoke to us through another one took its path there; a member that did is found anew. */
+static void a_lost_link_frees_the_path_that_was_roamed_to(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 2);
+    world_run(w, 2 * SECOND);
+    struct node *n = &w->nodes[2];
+    world_device(w, 2, 3, MESH_MEMBER);
+    mesh_link(n->mesh, &w->nodes[3].id, true, w->now);
+    n->path[3] = n->path[0] = MESH_PATH_RELAYED;
+    n->via[3] = n->via[0] = 1;
+    mesh_link(n->mesh, &w->nodes[3].id, false, w->now);
+    mesh_link(n->mesh, &w->nodes[0].id, false, w->now);
+    assert_int_equal(n->path[3], MESH_PATH_NONE);
+    assert_int_equal(n->path[0], MESH_PATH_DIRECT);
+    world_free(w);
+}
+
+static void a_relay_is_called_where_it_is(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 1);
+    world_run(w, 2 * SECOND);
+    struct node *n = &w->nodes[1];
+    world_kill(w, 0);
+    world_run(w, 5 * SECOND);
+    n->path[0] = MESH_PATH_RELAYED;
+    world_run(w, 60 * SECOND);
+    assert_int_equal(n->path[0], MESH_PATH_DIRECT);
+    world_free(w);
+}
+
+static void who_is_given_back_probes_its_relays_again(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 1);
+    struct node *n = &w->nodes[1];
+    mesh_self(n->mesh, &n->id, false, true, w->now);
+    world_run(w, 5 * SECOND);
+    assert_true(n->link[0]);
+    mesh_self(n->mesh, &n->id, false, false, w->now);
+    world_run(w, 2 * SECOND);
+    w->session[0][1] = false; /* the relay forgot, and says nothing of it */
+    world_kill(w, 0);
+    world_run(w, 20 * SECOND);
+    assert_false(n->link[0]);
+    world_free(w);
+}
+
 /* ---- Introductions ---- */
 
 static void two_members_meet_on_demand(void **state)
@@ -773,6 +822,9 @@ int main(void)
         cmocka_unit_test(a_relay_without_a_version_in_common_is_left),
         cmocka_unit_test(who_signs_off_is_down_at_once),
         cmocka_unit_test(relays_that_come_to_be_known_later_are_weighed_alike),
+        cmocka_unit_test(a_lost_link_frees_the_path_that_was_roamed_to),
+        cmocka_unit_test(a_relay_is_called_where_it_is),
+        cmocka_unit_test(who_is_given_back_probes_its_relays_again),
         cmocka_unit_test(two_members_meet_on_demand),
         cmocka_unit_test(the_target_is_found_at_another_relay_than_ours),
         cmocka_unit_test(openings_that_fit_no_frame_are_left_out),

@@ -211,6 +211,21 @@ static void what_was_kept_is_restored_before_others_are_told(void **state)
     assert_int_equal(grants[2].protocol, GRANT_ICMP);
 }
 
+static void the_engine_hears_of_the_relays_rate_whenever_it_is_told(void **state)
+{
+    struct bench *b = *state;
+    const struct ipc_note note = {.kind = NOTE_RELAY_RATE, .value = 2500};
+    struct ipc_self self;
+    begin_member(b);
+    skip_start(b);
+    assert_int_equal(ipc_send(b->parent, IPC_PARENT_NOTE, &note, sizeof(note)), 0);
+    turn(b);
+    struct ipc_message m = expect(b->engine, IPC_SELF);
+    memcpy(&self, m.bytes, sizeof(self));
+    assert_int_equal(self.relay_rate, 312500000);
+    assert_int_equal(self.id[0], 1);
+}
+
 static void keep_and_say(struct replica *r)
 {
     const struct device_id to = {{2}};
@@ -630,6 +645,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         state_test(what_was_kept_is_restored_before_others_are_told),
+        state_test(the_engine_hears_of_the_relays_rate_whenever_it_is_told),
         state_test(what_is_said_rests_on_what_is_durable),
         state_test(a_full_disk_is_told_and_ends_nothing),
         state_test(status_says_who_where_and_by_which_path),

@@ -152,6 +152,52 @@ static void connect_while_down_is_made_good_when_up(void **state)
     assert_int_equal(w->nodes[ALICE].tally.links_up, 1);
 }
 
+static void hear_from(struct world *w, const struct endpoint *from)
+{
+    world_packet(w, BOB, ALICE, 100);
+    struct wire wire = world_take_type(w, MESSAGE_TRANSPORT);
+    wire.from = *from;
+    world_arrive(w, &wire);
+}
+
+static void a_relay_stays_where_it_is_wherever_it_is_heard_from(void **state)
+{
+    struct world *w = *state;
+    struct endpoint seen, elsewhere = w->at[BOB], relayed = endpoint_relayed((const uint8_t *)"bob-name", 7);
+    elsewhere.port++;
+    world_connect(w);
+    tunnel_peer_set_stays(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], true);
+    hear_from(w, &elsewhere);
+    hear_from(w, &relayed);
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen) && endpoint_equal(&seen, &w->at[BOB]));
+    tunnel_peer_set_stays(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], false);
+    hear_from(w, &relayed);
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen) && endpoint_equal(&seen, &relayed));
+    tunnel_peer_set_stays(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], true);
+    hear_from(w, &w->at[BOB]); /* from a relayed path it may come back */
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen) && endpoint_equal(&seen, &w->at[BOB]));
+}
+
+static void a_relayed_path_that_answers_nothing_is_given_up_while_packets_ask(void **state)
+{
+    struct world *w = *state;
+    struct endpoint seen, relayed = endpoint_relayed((const uint8_t *)"bob-name", 7);
+    node_set_endpoint(&w->nodes[ALICE], w->peer[ALICE][BOB], &relayed);
+    for (uint32_t second = 0; second < 30; second++) {
+        world_packet(w, ALICE, BOB, 100);
+        world_run_cut_off(w, SECOND);
+    }
+    assert_int_equal(w->nodes[ALICE].tally.links_down, 1);
+    assert_false(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen));
+    node_set_endpoint(&w->nodes[ALICE], w->peer[ALICE][BOB], &w->at[BOB]);
+    for (uint32_t second = 0; second < 30; second++) {
+        world_packet(w, ALICE, BOB, 100);
+        world_run_cut_off(w, SECOND);
+    }
+    assert_int_equal(w->nodes[ALICE].tally.links_down, 1); /* a direct one has all its time */
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen));
+}
+
 static void a_silent_peers_initiation_is_told_and_draws_no_byte(void **state)
 {
     struct world *w = *state;
@@ -279,6 +325,8 @@ int main(void)
         TEST(connect_makes_a_session_without_a_packet),
         TEST(connect_does_nothing_while_a_session_is_fresh_or_a_handshake_under_way),
         TEST(connect_while_down_is_made_good_when_up),
+        TEST(a_relay_stays_where_it_is_wherever_it_is_heard_from),
+        TEST(a_relayed_path_that_answers_nothing_is_given_up_while_packets_ask),
         TEST(a_silent_peers_initiation_is_told_and_draws_no_byte),
         TEST(a_silent_peers_session_goes_on),
         cmocka_unit_test_setup_teardown(a_silent_peers_timestamp_is_persisted, world_setup_dark, world_teardown),
