@@ -134,6 +134,7 @@ void state_free(struct state *s)
     for (uint32_t i = 0; i < QUESTIONS_MAX; i++)
         json_decref(s->questions[i].peers);
     free(s->published);
+    free(s->published_places);
     free(s->ticket_buffer);
     free(s);
 }

@@ -95,14 +95,17 @@ static int network_of_entry(struct state_store *s, const struct kept *k)
 }
 
 static int stand_again(struct state_store *s, const struct kept *k, const uint8_t *bytes, size_t len);
+static int forget_sequenced(struct state_store *s, const uint8_t *statement, size_t len);
 
 static int take_kept(struct state_store *s, const struct kept *k, const uint8_t *bytes, size_t len)
 {
+    int error;
     switch (k->kind) {
     case KEPT_BASE:
         return network_of_base(s, k);
     case KEPT_ENTRY:
-        return network_of_entry(s, k);
+        error = network_of_entry(s, k);
+        return error ? error : forget_sequenced(s, k->bytes, k->len);
     case KEPT_HEAD:
         memcpy(s->head, k->bytes, SIGNED_HEAD_SIZE);
         s->has_head = true;
@@ -264,6 +267,7 @@ void state_store_keep_entry(struct state_store *s, uint64_t index, uint64_t time
     const struct kept k = {
         .kind = KEPT_ENTRY, .index = index, .time = time, .verdict = verdict, .bytes = bytes, .len = len};
     put(s, &k);
+    (void)!forget_sequenced(s, bytes, len); /* at worst it is kept once more */
 }
 
 void state_store_keep_opening(struct state_store *s, const uint8_t *bytes, size_t len)
@@ -321,6 +325,26 @@ static int stand_again(struct state_store *s, const struct kept *k, const uint8_
         return error;
     error = remember(s, k->kind, hash, bytes, len);
     return error == ERROR_MEMORY ? error : 0;
+}
+
+/* A take-away that came into the ledger follows from it. */
+static int forget_sequenced(struct state_store *s, const uint8_t *statement, size_t len)
+{
+    uint8_t hash[SHA256_SIZE];
+    if (s->standing.count == 0)
+        return 0;
+    int error = crypto_sha256(s->c, hash, statement, len);
+    if (error)
+        return error;
+    for (uint32_t i = s->standing.count; i-- > 0;) {
+        if (memcmp(s->standing_hashes[i], hash, SHA256_SIZE) != 0)
+            continue;
+        uint32_t last = --s->standing.count;
+        free(s->standing.list[i].bytes);
+        s->standing.list[i] = s->standing.list[last];
+        memmove(s->standing_hashes[i], s->standing_hashes[last], SHA256_SIZE);
+    }
+    return 0;
 }
 
 static void keep_standing(struct state_store *s, const struct kept *k)

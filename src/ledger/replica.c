@@ -42,6 +42,7 @@ void replica_free(struct replica *r)
         return;
     replica_known_clear(r);
     replica_policy_clear(&r->policy);
+    replica_meetings_clear(r);
     replica_follow_clear(r);
     replica_serve_clear(r);
     replica_errand_clear(r);
@@ -161,7 +162,7 @@ int replica_begin(struct replica *r, uint64_t now, uint64_t wall)
 {
     if (r->fold && replica_known_refresh(r))
         return ERROR_MEMORY;
-    r->now = r->began = now;
+    r->now = r->alone_since = now;
     r->wall = wall;
     r->begun = true;
     replica_learn_time(r, r->floor);
@@ -206,6 +207,7 @@ void replica_settle(struct replica *r)
     }
     replica_policy_compile(r);
     replica_publish(r);
+    replica_meetings_look(r);
     replica_follow_better(r);
     replica_join_look(r);
 }
@@ -383,11 +385,13 @@ void replica_frame(struct replica *r, const struct device_id *from, bool invite,
     replica_settle(r);
 }
 
-static void look_at_links(struct replica *r)
+void replica_look_at_links(struct replica *r)
 {
     struct device_id any;
     bool alone = !r->self.relay && !r->joining.ticket && !replica_choose_upstream(r, 0, &any);
-    replica_problem_set(r, REPLICA_PROBLEM_NO_UPSTREAM, NULL, NULL, alone && r->now >= r->began + RELAY_AWAITED);
+    if (!alone)
+        r->alone_since = r->now;
+    replica_problem_set(r, REPLICA_PROBLEM_NO_UPSTREAM, NULL, NULL, alone && r->now >= r->alone_since + RELAY_AWAITED);
 }
 
 /* An idle node should not wake up to find that there is nothing to do. */
@@ -403,7 +407,7 @@ void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
     r->now = now;
     r->wall = wall;
     replica_problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
-    look_at_links(r);
+    replica_look_at_links(r);
     replica_follow_timer(r);
     replica_submissions_timer(r);
     replica_errand_timer(r);
@@ -432,6 +436,15 @@ const struct fold *replica_fold(const struct replica *r)
 const struct replica_self *replica_self(const struct replica *r)
 {
     return &r->self;
+}
+
+bool replica_sequenced(const struct replica *r, const uint8_t statement[SHA256_SIZE], enum fold_verdict *verdict,
+                       uint64_t *index)
+{
+    const struct entry *e = replica_history_find(&r->history, statement, index);
+    if (e)
+        *verdict = e->verdict;
+    return e != NULL;
 }
 
 const struct signed_head *replica_signed_head(const struct replica *r)

@@ -87,7 +87,7 @@ struct replica_self {
       "Set the clock; until then nothing ends by it.")                                                               \
     X(REVOKED, "revoked", "This device was revoked, isolated or its membership has ended.",                          \
       "Ask an operator of the network.")                                                                             \
-    X(NO_UPSTREAM, "no-relay", "No relay has been reached yet.",                                                     \
+    X(NO_UPSTREAM, "no-relay", "No relay is reached.",                                                               \
       "Check this machine's uplink and that UDP to the relay's endpoint is let out.")                                \
     X(BAD_SERVER, "bad-server", "A device served data that its own signed head contradicts.",                        \
       "Look at that device; its data was not used.")
@@ -116,6 +116,8 @@ struct replica_ops {
     /* To the engine. A device appeared or changed (all of it is told anew); is gone. */
     void (*device)(void *context, const struct replica_device *device);
     void (*gone)(void *context, const struct device_id *id);
+    /* We are a relay: these two, whom replica_meet let meet, may no longer. */
+    void (*part)(void *context, const struct device_id *a, const struct device_id *b);
     void (*self)(void *context, const struct replica_self *self);
     void (*head)(void *context, const uint8_t signed_head[SIGNED_HEAD_SIZE]);
 
@@ -214,6 +216,10 @@ uint64_t replica_deadline(const struct replica *r); /* monotonic ns */
 /* For people. Pointers hold until the next call. */
 const struct fold *replica_fold(const struct replica *r); /* NULL: nothing is known yet */
 const struct replica_self *replica_self(const struct replica *r);
+/* What became of a statement that stands in the ledger as it is held here; false: it does not, or its entry is not held
+ * any more. */
+bool replica_sequenced(const struct replica *r, const uint8_t statement[SHA256_SIZE], enum fold_verdict *verdict,
+                       uint64_t *index);
 const struct signed_head *replica_signed_head(const struct replica *r); /* NULL: none yet */
 /* What the device's opening says; NULL: not held. */
 const struct opening_invite *replica_opening(struct replica *r, const struct device_id *id);

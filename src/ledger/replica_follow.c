@@ -72,6 +72,7 @@ void replica_link(struct replica *r, const struct device_id *id, bool up, uint64
         r->joining.next_send = now;    /* and to hand things in to: what went before the session was may be lost */
         replica_submissions_hasten(r);
     }
+    replica_look_at_links(r);
     replica_follow_timer(r);
     replica_join_timer(r);
     replica_submissions_timer(r);

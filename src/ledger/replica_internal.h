@@ -193,6 +193,16 @@ struct waiting_opening { /* of a device whose invite has not been seen yet */
     size_t len;
 };
 
+/* At a relay: who was let meet, until the policy says otherwise. Appended to; sorted and without doubles from time to
+ * time. */
+#define MEETINGS_MAX (1u << 17)
+struct meetings {
+    struct meeting {
+        struct device_id of[2];
+    } * list; /* owned */
+    uint32_t count, capacity;
+};
+
 struct replica {
     struct crypto *c;
     struct replica_config config;
@@ -212,12 +222,13 @@ struct replica {
     uint8_t signed_bytes[SIGNED_HEAD_SIZE];
     uint64_t head_kept; /* its time */
     uint64_t floor, floor_kept;
-    uint64_t began, house_next; /* ns */
+    uint64_t alone_since, house_next; /* ns; alone_since: when there was last somebody to ask */
     struct replica_self self;
     bool self_told;
     bool operator_knows; /* the operator's node has a head that covers our join */
 
     struct policy_in_force policy;
+    struct meetings meetings;
     struct links links;
     struct follow follow;
     struct serve serve;
@@ -238,6 +249,8 @@ struct replica {
 /* replica.c */
 void replica_settle(struct replica *r);
 void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
+/* Whether there is somebody to ask; else, after a while, that is a problem. */
+void replica_look_at_links(struct replica *r);
 void replica_learn_time(struct replica *r, uint64_t seconds);
 
 /* replica_known.c */
@@ -263,6 +276,11 @@ void replica_policy_clear(struct policy_in_force *p);
 uint32_t replica_policy_sets(const struct replica *r, const struct subject *subjects, uint32_t count,
                              const struct rule_set *out[SUBJECTS_MAX]);
 bool replica_policy_joins(const struct replica *r, const struct known *a, const struct known *b);
+
+/* replica_meet.c */
+/* The policy or the devices may be others: those who may meet no longer part. */
+void replica_meetings_look(struct replica *r);
+void replica_meetings_clear(struct replica *r);
 
 /* replica_publish.c */
 void replica_publish(struct replica *r);

@@ -19,7 +19,7 @@ static void answer(struct sequencer *s, const struct sequencer_outcome *outcome)
     memcpy(joined.joined.statement, outcome->statement, SHA256_SIZE);
     joined.joined.verdict = outcome->verdict;
     joined.joined.index = outcome->index;
-    if (s->has_head)
+    if (s->has_head && sequencer_is_entitled(s))
         joined.joined.head = (struct frame_view){s->head, sizeof(s->head)};
     if (s->ops.judged)
         s->ops.judged(s->ops.context, outcome->statement, outcome->verdict, outcome->index);

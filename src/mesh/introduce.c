@@ -58,10 +58,13 @@ static void ask(struct mesh *m, struct introduction *i, uint64_t now)
 {
     struct frame f = {.kind = FRAME_INTRODUCE, .introduce = {.number = i->number, .stage = INTRODUCE_ASK}};
     f.introduce.has_device = target_is_known(i);
+    const struct frame_view sought = {.bytes = i->sought, .len = i->sought_len};
     if (f.introduce.has_device)
         memcpy(f.introduce.device, i->target.bytes, FRAME_DEVICE_ID_SIZE);
+    else if (i->by_name)
+        f.introduce.name = sought;
     else
-        f.introduce.address = (struct frame_view){.bytes = i->address, .len = i->address_len};
+        f.introduce.address = sought;
     i->state = INTRODUCTION_ASKING;
     i->tries++;
     alarm_set(m, &i->alarm, now + INTRODUCTION_TIME);
@@ -78,15 +81,26 @@ static void ask_next(struct mesh *m, struct introduction *i, uint64_t now)
         rest(m, i, now);
 }
 
-static struct introduction *find_target(struct mesh *m, const struct device_id *id, const uint8_t *address, size_t len)
+/* Who is wanted: an id, or (len > 0) an address or a name. */
+struct wanted {
+    const struct device_id *id;
+    const void *sought;
+    size_t len;
+    bool by_name;
+};
+
+static bool is_for(const struct introduction *i, const struct wanted *w)
 {
-    for (uint32_t n = 0; n < INTRODUCTIONS_MAX; n++) {
-        struct introduction *i = &m->introductions[n];
-        if (i->state == INTRODUCTION_FREE)
-            continue;
-        if (len == 0 ? device_id_equal(&i->target, id) : i->address_len == len && memcmp(i->address, address, len) == 0)
-            return i;
-    }
+    if (w->len == 0)
+        return device_id_equal(&i->target, w->id);
+    return i->by_name == w->by_name && i->sought_len == w->len && memcmp(i->sought, w->sought, w->len) == 0;
+}
+
+static struct introduction *find_wanted(struct mesh *m, const struct wanted *w)
+{
+    for (uint32_t n = 0; n < INTRODUCTIONS_MAX; n++)
+        if (m->introductions[n].state != INTRODUCTION_FREE && is_for(&m->introductions[n], w))
+            return &m->introductions[n];
     return NULL;
 }
 
@@ -104,9 +118,9 @@ static struct introduction *take_slot(struct mesh *m)
     return resting;
 }
 
-static void begin(struct mesh *m, const struct device_id *id, const uint8_t *address, size_t len, uint64_t now)
+static void begin(struct mesh *m, const struct wanted *w, uint64_t now)
 {
-    if (find_target(m, id, address, len))
+    if (find_wanted(m, w))
         return;
     struct introduction *i = take_slot(m);
     if (!i) {
@@ -114,11 +128,12 @@ static void begin(struct mesh *m, const struct device_id *id, const uint8_t *add
         return;
     }
     release(m, i);
-    *i = (struct introduction){.alarm = i->alarm, .address_len = len, .number = random_number(m)};
-    if (len > 0)
-        memcpy(i->address, address, len);
+    *i = (struct introduction){
+        .alarm = i->alarm, .sought_len = w->len, .by_name = w->by_name, .number = random_number(m) | 1};
+    if (w->len > 0)
+        memcpy(i->sought, w->sought, w->len);
     else
-        i->target = *id;
+        i->target = *w->id;
     plan(m, i);
     if (i->relay_count > 0)
         ask(m, i, now);
@@ -134,13 +149,19 @@ void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now)
     else if (d->path == MESH_PATH_RELAYED)
         m->ops.relayed(m->ops.context, &d->id, &d->via->device->id);
     else if (!m->joining && is_member(d))
-        begin(m, id, NULL, 0, now);
+        begin(m, &(struct wanted){.id = id}, now);
 }
 
 void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now)
 {
     if (m->has_self && !m->joining && (len == 4 || len == 16))
-        begin(m, NULL, address, len, now);
+        begin(m, &(struct wanted){.sought = address, .len = len}, now);
+}
+
+void mesh_wanted_name(struct mesh *m, const char *name, size_t len, uint64_t now)
+{
+    if (m->has_self && !m->joining && len > 0 && len <= NAME_MAX_LEN)
+        begin(m, &(struct wanted){.sought = name, .len = len, .by_name = true}, now);
 }
 
 /* ---- Answers ---- */
@@ -172,6 +193,8 @@ static void settle(struct mesh *m, struct introduction *i, struct device *d, str
     alarm_set(m, &i->alarm, now + INTRODUCTION_MEET_TIME);
     if (d->path == MESH_PATH_NONE)
         path_set_relayed(m, d, via, now);
+    if (!d->linked)
+        m->ops.connect(m->ops.context, &d->id, 0, true); /* it may have ended a session that is fresh here */
 }
 
 /* The relays of the one who is elsewhere come next, now that its id is known. */

@@ -52,6 +52,8 @@ struct mesh_ops {
     void (*deliver)(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len);
     /* and what an introduction or a hello taught: an invite opening and a signed head (either may be empty). */
     void (*learn)(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head);
+    /* How much went into and came out of the session with `id` so far, in any unit. */
+    void (*traffic)(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received);
     /* An answer to mesh_ping; rtt in ns; 0: none came. */
     void (*pong)(void *context, const struct device_id *id, uint32_t number, uint64_t rtt);
     /* A session of the mesh's own concern began or ended (relays, and at a relay its members). */
@@ -81,12 +83,17 @@ void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *byt
 /* Somebody here wants to send: to a device without a path, or to an overlay address that no known device has. */
 void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now);
 void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now);
+/* Somebody here looks for a device of this name, which is none that we have; names and addresses of more than 63 bytes
+ * are nobody's. */
+void mesh_wanted_name(struct mesh *m, const char *name, size_t len, uint64_t now);
 /* The state's answer to `meet`: `target` NULL: no. The openings are each one's for the other. */
 struct mesh_meeting {
     const struct device_id *target;
     struct frame_view asker_opening, target_opening;
 };
 void mesh_met(struct mesh *m, uint32_t question, const struct mesh_meeting *answer, uint64_t now);
+/* The state of a relay: these two may meet no longer. */
+void mesh_part(struct mesh *m, const struct device_id *a, const struct device_id *b);
 /* One probe through the tunnel; `pong` is called once, within 2 s. */
 void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint64_t now);
 /* We are about to end: everyone that we have a session with is told. */

@@ -13,6 +13,28 @@ static void probe(struct mesh *m, struct relay *r, uint64_t now)
     mesh_send_frame(m, &r->device->id, &f);
 }
 
+/* A probe's answer is late after this. The first of several is waited for no longer than it should take. */
+static uint64_t patience(const struct relay *r)
+{
+    uint64_t usual = 4 * r->device->rtt;
+    if (r->lost > 0 || usual == 0 || usual > RELAY_PROBE_TIME)
+        return RELAY_PROBE_TIME;
+    return usual > RELAY_PROBE_TIME_LEAST ? usual : RELAY_PROBE_TIME_LEAST;
+}
+
+/* Whether we sent and nothing came, or much came and then nothing more: it may have started anew, or what is between us
+ * may have forgotten us. Looks again at what passed since the last time. */
+static bool fell_silent(struct mesh *m, struct relay *r)
+{
+    uint64_t sent, received;
+    m->ops.traffic(m->ops.context, &r->device->id, &sent, &received);
+    bool heard = received != r->received, silent = !heard && (sent != r->sent || r->busy);
+    r->busy = heard;
+    r->sent = sent;
+    r->received = received;
+    return silent;
+}
+
 /* A relay may have spoken to us through another one, which moved its path there; it is sought where it is. */
 static void connect(struct mesh *m, struct relay *r, bool anew)
 {
@@ -34,13 +56,14 @@ static void become_idle(struct mesh *m, struct relay *r)
 static void become_up(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_UP;
-    r->backoff = 0;
+    r->retries = 0;
     r->lost = 0;
+    r->probe_due = now + RELAY_PROBE_TIME;
     r->awaiting = false;
     if (m->joining)
         alarm_clear(m, &r->alarm);
     else
-        alarm_set(m, &r->alarm, now + RELAY_PROBE_TIME);
+        alarm_set(m, &r->alarm, r->probe_due);
 }
 
 static void become_connecting(struct mesh *m, struct relay *r, uint64_t now)
@@ -53,12 +76,20 @@ static void become_connecting(struct mesh *m, struct relay *r, uint64_t now)
         alarm_set(m, &r->alarm, now + RELAY_CONNECT_TIME);
 }
 
+/* At first often, since most are back soon; never all members of a relay at one time. */
+static void retry_later(struct mesh *m, struct relay *r, uint64_t now)
+{
+    uint32_t doublings = r->retries < RELAY_RETRIES_QUICK ? 0 : r->retries - RELAY_RETRIES_QUICK + 1;
+    uint64_t time = doublings < 5 ? RELAY_RETRY_TIME << doublings : RELAY_RETRY_MOST;
+    alarm_set(m, &r->alarm, now + time - random_number(m) % (time / 4));
+}
+
 static void become_failed(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_FAILED;
-    r->backoff = RELAY_RETRY_FIRST;
+    r->retries = 0;
     r->awaiting = false;
-    alarm_set(m, &r->alarm, now + r->backoff * SECOND);
+    retry_later(m, r, now);
     path_forget_all(m, r);
 }
 
@@ -68,8 +99,8 @@ static void retry(struct mesh *m, struct relay *r, uint64_t now)
     connect(m, r, true);
     if (!m->joining)
         probe(m, r, now);
-    r->backoff = r->backoff * 2 < RELAY_RETRY_MOST ? r->backoff * 2 : RELAY_RETRY_MOST;
-    alarm_set(m, &r->alarm, now + r->backoff * SECOND);
+    r->retries++;
+    retry_later(m, r, now);
 }
 
 /* ---- Choosing ---- */
@@ -135,19 +166,36 @@ void relay_failed(struct mesh *m, struct relay *r, uint64_t now)
 {
     if (r->state == RELAY_CONNECTING || r->state == RELAY_UP)
         become_failed(m, r, now);
-    else if (r->paths > 0)
+    else
         path_forget_all(m, r);
     relays_choose(m, now);
 }
 
-static void probing_alarm(struct mesh *m, struct relay *r, uint64_t now)
+static void probe_and_wait(struct mesh *m, struct relay *r, uint64_t now)
 {
-    if (r->awaiting && ++r->lost >= RELAY_PROBES_LOST) {
+    probe(m, r, now);
+    alarm_set(m, &r->alarm, now + patience(r));
+}
+
+/* The session may be one that only we remember: another is asked for at once. */
+static void probe_lost(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (++r->lost >= RELAY_PROBES_LOST) {
         link_changed(m, r->device, false, now);
         return;
     }
-    probe(m, r, now);
-    alarm_set(m, &r->alarm, now + RELAY_PROBE_TIME);
+    connect(m, r, true);
+    probe_and_wait(m, r, now);
+}
+
+static void up_alarm(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (r->awaiting)
+        probe_lost(m, r, now);
+    else if (fell_silent(m, r) || now >= r->probe_due)
+        probe_and_wait(m, r, now);
+    else
+        alarm_set(m, &r->alarm, now + RELAY_LOOK_INTERVAL);
 }
 
 void relay_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
@@ -158,7 +206,7 @@ void relay_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
     else if (r->state == RELAY_FAILED)
         retry(m, r, now);
     else if (r->state == RELAY_UP)
-        probing_alarm(m, r, now);
+        up_alarm(m, r, now);
 }
 
 bool relay_answered(struct mesh *m, struct relay *r, const struct frame_probe *answer, uint64_t now)
@@ -168,10 +216,13 @@ bool relay_answered(struct mesh *m, struct relay *r, const struct frame_probe *a
     r->awaiting = false;
     r->lost = 0;
     r->device->rtt = now - r->probe_time;
-    if (r->state == RELAY_UP)
-        alarm_set(m, &r->alarm, now + RELAY_PROBE_INTERVAL);
-    else
+    (void)fell_silent(m, r); /* the answer itself is no traffic */
+    r->busy = false;
+    if (r->state != RELAY_UP)
         link_changed(m, r->device, true, now);
+    r->probe_due = now + RELAY_PROBE_INTERVAL;
+    if (r->state == RELAY_UP)
+        alarm_set(m, &r->alarm, now + RELAY_LOOK_INTERVAL);
     return true;
 }
 

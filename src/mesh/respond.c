@@ -19,6 +19,13 @@ static void acknowledge(struct mesh *m, const struct device_id *relay, struct de
     mesh_send_frame(m, relay, &f);
 }
 
+/* Its session with us is of before: what we have to say waits for another, and is not said into the old one. */
+static void started_anew(struct mesh *m, const struct device *d)
+{
+    if (d && d->linked && is_member(d) && !d->has_endpoint)
+        m->ops.connect(m->ops.context, &d->id, 0, true);
+}
+
 /* More strangers than a relay can mean honestly are not looked at. */
 static bool too_many(struct mesh *m, uint64_t now)
 {
@@ -58,6 +65,10 @@ void tell_received(struct mesh *m, struct device *from, const struct frame_intro
         return;
     }
     struct device *known = devices_find(&m->devices, &asker);
+    if (f->number == 0) {
+        started_anew(m, known);
+        return;
+    }
     if (known && is_member(known)) {
         acknowledge(m, &relay, known, f->number, now);
         return;

@@ -34,6 +34,7 @@ enum proc_fd {
 #define IPC_STEP_SIZE 360 /* struct static_step; asserted where both are seen */
 #define IPC_HEAD_SIZE 176 /* a signed head */
 #define IPC_ID_SIZE 16
+#define IPC_NAME_MAX 63
 #define IPC_PUBLIC_SIZE 32
 #define IPC_HASH 32
 
@@ -77,6 +78,8 @@ enum ipc_kind {
     IPC_PING = 21,        /* struct ipc_ping */
     IPC_ASK_STATUS = 22,  /* struct ipc_number */
     IPC_USE_KEY = 23,     /* joining: struct ipc_number, enum static_key_slot */
+    IPC_PART = 25,        /* struct ipc_part: we are a relay, and these two may meet no longer */
+    IPC_SEEK = 26,        /* a device's name, which nobody has that the engine was told of */
     /* both ways: a control frame to or from a device; the controller's own id is all 0xff. */
     IPC_FRAME = 24, /* struct ipc_frame, then the frame */
 
@@ -172,6 +175,10 @@ struct ipc_met {
     uint32_t allowed;
     uint8_t target[IPC_ID_SIZE];
     uint32_t asker_len, target_len;
+};
+
+struct ipc_part {
+    uint8_t a[IPC_ID_SIZE], b[IPC_ID_SIZE];
 };
 
 struct ipc_learn {

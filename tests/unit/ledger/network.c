@@ -329,6 +329,12 @@ static void op_gone(void *context, const struct device_id *id)
     n->published_count--;
 }
 
+static void op_part(void *context, const struct device_id *a, const struct device_id *b)
+{
+    assert_true(memcmp(a, b, sizeof(*a)) != 0);
+    ((struct net_node *)context)->parted++;
+}
+
 static void op_self(void *context, const struct replica_self *self)
 {
     ((struct net_node *)context)->self = *self;
@@ -523,6 +529,7 @@ static const struct replica_ops ops_table = {
     .send = op_send,
     .device = op_device,
     .gone = op_gone,
+    .part = op_part,
     .self = op_self,
     .head = op_head,
     .keep_entry = op_keep_entry,

@@ -59,6 +59,7 @@ struct net_node {
     struct net_bytes base, head;
     uint64_t floor;
     /* what was said */
+    uint32_t parted; /* pairs that may meet no longer */
     uint32_t evidence, seeds_erased, problems, frames_sent;
     struct {
         uint8_t statement[SHA256_SIZE];

@@ -207,6 +207,69 @@ static void who_may_meet_is_told_both_openings_and_others_nothing(void **state)
     assert_false(replica_meet(hub, &sensor.id, &what, &m));
 }
 
+static void whom_the_policy_parts_may_no_longer_send_through_a_relay(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    struct net_invite broker = {.name = "broker-1", .number = 21, .groups = NET_BROKERS};
+    const struct net_rule more[] = {{NET_SENSORS, NET_BROKERS, 1883}, {NET_SENSORS, NET_LOGGERS, 514}};
+    net_run(net, 3);
+    net_submit(NET_OPERATOR(net), sensors_to_brokers(net));
+    (void)net_member(net, &sensor, 30);
+    (void)net_member(net, &broker, 31);
+    struct net_node *hub = NET_HUB(net);
+    struct replica_meeting m;
+    struct frame_introduce what = ask_by_name("broker-1");
+    for (int i = 0; i < 300; i++)
+        assert_true(replica_meet(hub->replica, &sensor.id, &what, &m));
+    net_submit(NET_OPERATOR(net), net_policy(net, more, 2));
+    net_run(net, 2);
+    assert_int_equal(hub->parted, 0);
+    net_submit(NET_OPERATOR(net), net_policy(net, &more[1], 1));
+    net_run(net, 2);
+    assert_int_equal(hub->parted, 1);
+    assert_false(replica_meet(hub->replica, &sensor.id, &what, &m));
+    net_submit(NET_OPERATOR(net), net_policy(net, more, 2));
+    net_run(net, 2);
+    assert_true(replica_meet(hub->replica, &sensor.id, &what, &m));
+    net_submit(NET_OPERATOR(net), net_about(net, STATEMENT_ISOLATE, &broker));
+    net_run(net, 1);
+    assert_int_equal(hub->parted, 2);
+}
+
+static void a_relay_that_is_back_is_no_problem_any_more(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30);
+    const struct device_id hub = net->hub_invite.id;
+    replica_link(s->replica, &hub, false, net->now);
+    replica_timer(s->replica, net->now + 10 * NET_SECOND, net->wall);
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_NO_UPSTREAM)); /* it may just be starting anew */
+    replica_timer(s->replica, net->now + 20 * NET_SECOND, net->wall);
+    assert_true(net_has_problem(s, REPLICA_PROBLEM_NO_UPSTREAM));
+    replica_link(s->replica, &hub, true, net->now + 21 * NET_SECOND);
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_NO_UPSTREAM));
+}
+
+static void what_became_of_a_statement_is_in_the_ledger(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    uint64_t index;
+    enum fold_verdict verdict;
+    net_run(net, 3);
+    net_make_invite(net, &sensor);
+    assert_false(replica_sequenced(NET_OPERATOR(net)->replica, sensor.hash, &verdict, &index));
+    net_invite(net, &sensor);
+    net_run(net, 2);
+    net_restart(NET_OPERATOR(net));
+    assert_true(replica_sequenced(NET_OPERATOR(net)->replica, sensor.hash, &verdict, &index));
+    assert_int_equal(verdict, VERDICT_STANDS);
+    assert_int_equal(index, net_index(NET_OPERATOR(net)));
+}
+
 static void a_wrong_clock_is_told_and_does_no_harm(void **state)
 {
     struct net *net = *state;
@@ -386,6 +449,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_restarted_node_is_what_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(who_may_meet_is_told_both_openings_and_others_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(whom_the_policy_parts_may_no_longer_send_through_a_relay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_relay_that_is_back_is_no_problem_any_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_became_of_a_statement_is_in_the_ledger, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_clock_is_told_and_does_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(a_member_that_misses_nothing_rests_and_wakes_with_what_happens, setup,
                                         teardown),

@@ -111,7 +111,7 @@ static void a_dead_relay_is_tried_ever_less_often(void **state)
     uint32_t before = w->nodes[1].connects[0];
     world_run(w, 300 * SECOND);
     uint32_t tries = w->nodes[1].connects[0] - before;
-    assert_true(tries >= 9 && tries <= 14);
+    assert_true(tries >= 9 && tries <= 18);
     world_free(w);
 }
 
@@ -285,6 +285,20 @@ static void an_address_is_introduced_as_well(void **state)
     world_free(w);
 }
 
+static void a_name_is_introduced_as_well(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 2);
+    world_allow(w, 2, 3, true);
+    world_run(w, 2 * SECOND);
+    mesh_wanted_name(w->nodes[2].mesh, "d", 1, w->now);
+    mesh_wanted_name(w->nodes[2].mesh, "c", 1, w->now); /* itself: no */
+    world_run(w, SECOND);
+    struct device_id relay;
+    assert_int_equal(mesh_path(w->nodes[2].mesh, &w->nodes[3].id, &relay), MESH_PATH_RELAYED);
+    world_free(w);
+}
+
 /* What the asker sees of an address that nobody has, and of one that it may not reach. */
 static struct frame seen_answer;
 static uint64_t seen_after;
@@ -431,6 +445,55 @@ static void a_relay_that_restarts_is_introduced_to_anew(void **state)
     world_revive(w, 0);
     world_run(w, 45 * SECOND);
     assert_true(world_reaches(w, 1, 2));
+    world_free(w);
+}
+
+static void a_relay_that_restarts_is_noticed_within_three_seconds_of_traffic(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 2);
+    world_allow(w, 1, 2, true);
+    world_run(w, 2 * SECOND);
+    world_want(w, 1, 2);
+    world_run(w, 15 * SECOND); /* just probed */
+    assert_true(world_reaches(w, 1, 2));
+    world_kill(w, 0);
+    world_revive(w, 0);
+    for (int i = 0; i < 30; i++) {
+        w->nodes[1].sent[0]++;
+        w->nodes[2].received[0] += i == 0; /* it got something until then */
+        world_run(w, SECOND / 10);
+    }
+    assert_true(world_reaches(w, 1, 2));
+    world_free(w);
+}
+
+static void an_idle_relay_is_probed_no_more_often_than_each_ten_seconds(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 1);
+    world_run(w, 5 * SECOND);
+    uint32_t before = w->frames;
+    world_run(w, 100 * SECOND);
+    assert_in_range(w->frames - before, 16, 22); /* probes and answers */
+    world_free(w);
+}
+
+static void whoever_was_introduced_hears_that_a_device_started_anew(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 3);
+    world_allow(w, 1, 2, true);
+    world_run(w, 2 * SECOND);
+    world_want(w, 1, 2);
+    world_run(w, 2 * SECOND);
+    assert_true(world_reaches(w, 1, 2));
+    world_kill(w, 2);
+    world_revive(w, 2);
+    world_device(w, 2, 1, MESH_MEMBER);
+    world_run(w, 2 * SECOND);
+    assert_true(world_reaches(w, 1, 2));
+    assert_false(w->session[1][3]);
     world_free(w);
 }
 
@@ -766,6 +829,7 @@ int main(void)
         cmocka_unit_test(the_target_is_found_at_another_relay_than_ours),
         cmocka_unit_test(openings_that_fit_no_frame_are_left_out),
         cmocka_unit_test(an_address_is_introduced_as_well),
+        cmocka_unit_test(a_name_is_introduced_as_well),
         cmocka_unit_test(forbidden_looks_like_unknown),
         cmocka_unit_test(a_refusal_is_not_asked_again_at_once),
         cmocka_unit_test(one_lost_frame_delays_and_does_not_prevent),
@@ -773,6 +837,9 @@ int main(void)
         cmocka_unit_test(when_the_relay_of_a_path_dies_another_is_found),
         cmocka_unit_test(when_both_relays_die_and_return_the_path_returns),
         cmocka_unit_test(a_relay_that_restarts_is_introduced_to_anew),
+        cmocka_unit_test(a_relay_that_restarts_is_noticed_within_three_seconds_of_traffic),
+        cmocka_unit_test(an_idle_relay_is_probed_no_more_often_than_each_ten_seconds),
+        cmocka_unit_test(whoever_was_introduced_hears_that_a_device_started_anew),
         cmocka_unit_test(a_device_that_is_gone_loses_its_permissions),
         cmocka_unit_test(a_responder_that_may_not_know_the_asker_stays_silent),
         cmocka_unit_test(answers_with_wrong_numbers_or_devices_do_nothing),
