@@ -208,7 +208,7 @@ def answer(sock, dark, message, version=4, timeout=3):
 # Probed from everywhere
 
 def scan(watch, options):
-    return watch.stranger.popen(["nmap", "-Pn", "-n", "--max-retries", "0", *options.split()],
+    return watch.stranger.popen(["nmap", "-Pn", "-n", "--max-retries", "0", "-T5", "--max-rtt-timeout", "100ms", *options.split()],
                                 log=watch.machine.plant.world.dir / f"nmap-{watch.stranger.name}.log")
 
 
