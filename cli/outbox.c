@@ -112,8 +112,10 @@ enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const 
     }
     enum outbox_outcome outcome = wait_outcome(cli, what, name);
     if (outcome == OUTBOX_PENDING)
-        say_progress(cli, "%s is signed and waits in %s/outbox: it goes out as soon as the daemon reaches a relay.",
-                     what, s->path);
+        say_progress(
+            cli,
+            "%s is signed and waits in %s/outbox: it goes out as soon as the daemon runs and the network takes it.",
+            what, s->path);
     return outcome;
 }
 

@@ -7,6 +7,7 @@
 
 #define HOUSEKEEPING (5 * REPLICA_SECOND)
 #define CLOCK_SLACK 300u       /* s that a clock may be behind */
+#define CLOCK_AHEAD 86400u     /* s; from there on, peers take our initiations for replays of the future */
 #define FLOOR_KEPT_EVERY 3600u /* s */
 #define RELAY_AWAITED (15 * REPLICA_SECOND)
 
@@ -398,6 +399,8 @@ void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
     r->wall = wall;
     r->house_next = now + HOUSEKEEPING;
     replica_problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
+    replica_problem_set(r, REPLICA_PROBLEM_CLOCK_AHEAD, NULL, NULL,
+                        now >= r->began + RELAY_AWAITED && wall > r->floor + CLOCK_AHEAD);
     look_at_links(r);
     replica_follow_timer(r);
     replica_submissions_timer(r);

@@ -373,12 +373,13 @@ def test_status_is_the_daemons_word(trial):
               "peers": [{"device": "hub", "addresses": [], "path": {"kind": "relayed", "endpoint": None, "relay": "hub",
                                                                     "rtt_us": 1500},
                          "last_handshake_s": 4, "rx_bytes": 1000, "tx_bytes": 2500000}],
-              "problems": [{"code": "clock-wrong", "what": "The clock is wrong.", "todo": "Set it."}]}
+              "problems": [{"code": "clock-wrong", "what": "The clock is wrong.", "todo": "Set it."},
+                           {"code": "ticket-reused", "device": "pump-3", "what": "Again.", "todo": "Find out."}]}
     with daemon(trial.state, {"status": status}):
         assert trial.json("status") == status
         out = trial.run("status")[0]
     for piece in ("operator of network plant", "fd00::1", "entry 3", "relayed by hub, 1.5 ms", "1.0 kB", "2.5 MB",
-                  "tcp/22", "The clock is wrong. (clock-wrong)", "Set it."):
+                  "tcp/22", "! The clock is wrong. (clock-wrong)", "Set it.", "! pump-3: Again."):
         assert piece in out
 
 
