@@ -323,6 +323,18 @@ def test_an_invite_waits_for_the_networks_word(trial, answer, pending):
     assert asked[1] == {"v": 1, "cmd": "outcome", "statement": name}
 
 
+def test_ctrl_c_ends_the_waiting_but_not_without_the_ticket(trial):
+    with daemon(trial.state, {"knock": {"ok": True}, "outcome": {"outcome": "pending"}}) as asked:
+        inviting = subprocess.Popen(["env", "--default-signal=INT", NIGHTJAR, "invite", "p", "--json", "--state",
+                                     trial.state], stdout=subprocess.PIPE, text=True)
+        while len(asked) < 2:
+            assert inviting.poll() is None
+        inviting.send_signal(signal.SIGINT)
+        out, _ = inviting.communicate(timeout=5)
+    assert inviting.returncode == 0
+    assert json.loads(out)["pending"] and json.loads(out)["ticket"]
+
+
 def test_a_refused_invite_yields_no_ticket(trial):
     with daemon(trial.state, {"knock": {"ok": True}, "outcome": {"outcome": "refused", "sentence": "The name is taken."}}):
         out, err = trial.run("invite", "p", code=1)
