@@ -1,5 +1,6 @@
 #include "outbox.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -42,6 +43,22 @@ static void pause_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
+/* From when it is in the outbox until the command has said what it is for (a ticket is told once): Ctrl-C then only
+ * ends the waiting. */
+static void hold_interrupt(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool is_interrupted(void)
+{
+    sigset_t set;
+    return sigpending(&set) == 0 && sigismember(&set, SIGINT) == 1;
+}
+
 /* {"outcome":"stands"|"refused"|"pending", "sentence":...} */
 static enum outbox_outcome read_outcome(struct cli *cli, const char *what, const json_t *answer)
 {
@@ -80,7 +97,7 @@ static enum outbox_outcome wait_outcome(struct cli *cli, const char *what, const
     bool there = control_ask(c, "knock", NULL, WAIT_MS, &answer) == 0;
     if (there)
         json_decref(answer);
-    while (there && outcome == OUTBOX_PENDING && clock_ms() < deadline) {
+    while (there && outcome == OUTBOX_PENDING && clock_ms() < deadline && !is_interrupted()) {
         there = ask_outcome(cli, c, what, name, &outcome);
         if (outcome == OUTBOX_PENDING)
             pause_ms(ASK_EVERY_MS);
@@ -95,6 +112,7 @@ enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const 
     uint8_t hash[SHA256_SIZE];
     char name[KEPT_NAME_SIZE];
     int error = crypto_sha256(cli->crypto, hash, statement, len);
+    hold_interrupt();
     if (!error) {
         kept_name(name, hash);
         error = write_submission(s, name, statement, len, openings, opening_count);
@@ -106,8 +124,10 @@ enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const 
     }
     enum outbox_outcome outcome = wait_outcome(cli, what, name);
     if (outcome == OUTBOX_PENDING)
-        say_progress(cli, "%s is signed and waits in %s/outbox: it goes out as soon as the daemon reaches a relay.",
-                     what, s->path);
+        say_progress(
+            cli,
+            "%s is signed and waits in %s/outbox: it goes out as soon as the daemon runs and the network takes it.",
+            what, s->path);
     return outcome;
 }
 

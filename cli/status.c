@@ -86,6 +86,8 @@ static void print_head(const json_t *a)
         printf("  policy     version %llu\n", (unsigned long long)number(a, "policy_version"));
     printf("  strangers  %s\n", text(json_object_get(a, "strangers"), "what"));
     print_list_line("kept open", json_object_get(json_object_get(a, "strangers"), "open"));
+    if (json_is_true(json_object_get(a, "pending")))
+        puts("  waiting    something that was signed here is not in the ledger yet");
 }
 
 static void print_path(const json_t *path, char *out, size_t size)
@@ -129,7 +131,8 @@ static void print_problems(const json_t *problems)
 {
     for (size_t i = 0; i < json_array_size(problems); i++) {
         const json_t *problem = json_array_get(problems, i);
-        printf("! %s (%s)\n", text(problem, "what"), text(problem, "code"));
+        const char *device = text(problem, "device");
+        printf("! %s%s%s (%s)\n", device, *device ? ": " : "", text(problem, "what"), text(problem, "code"));
         if (*text(problem, "todo"))
             printf("    %s\n", text(problem, "todo"));
     }

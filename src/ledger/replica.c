@@ -8,6 +8,7 @@
 #define HOUSEKEEPING (5 * SECOND)
 #define HOUSEKEEPING_AT_REST (30 * SECOND) /* while nothing is missing and nothing happens */
 #define CLOCK_SLACK 300u                   /* s that a clock may be behind */
+#define CLOCK_AHEAD 86400u                 /* s; from there on, peers take our initiations for replays of the future */
 #define FLOOR_KEPT_EVERY 3600u             /* s */
 #define RELAY_AWAITED (15 * SECOND)
 
@@ -407,6 +408,8 @@ void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
     r->now = now;
     r->wall = wall;
     replica_problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
+    replica_problem_set(r, REPLICA_PROBLEM_CLOCK_AHEAD, NULL, NULL,
+                        now >= r->began + RELAY_AWAITED && wall > r->floor + CLOCK_AHEAD);
     replica_look_at_links(r);
     replica_follow_timer(r);
     replica_submissions_timer(r);

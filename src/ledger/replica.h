@@ -85,6 +85,12 @@ struct replica_self {
       "Find out who else had the ticket; if the wrong machine joined, revoke the device.")                           \
     X(CLOCK_WRONG, "clock-wrong", "This machine's clock is earlier than what the network proves.",                   \
       "Set the clock; until then nothing ends by it.")                                                               \
+    X(CLOCK_AHEAD, "clock-ahead",                                                                                    \
+      "This machine's clock is more than a day later than anything that the network has told.",                      \
+      "If the clock is wrong, set it, since others answer nobody whose clock is ahead; if it is right, see why the " \
+      "controller has been silent for that long.")                                                                   \
+    X(NOT_STORED, "not-stored", "The controller cannot keep what was signed here; it waits.",                        \
+      "Make room on the disk of the controller's host; it is handed in again by itself.")                            \
     X(REVOKED, "revoked", "This device was revoked, isolated or its membership has ended.",                          \
       "Ask an operator of the network.")                                                                             \
     X(NO_UPSTREAM, "no-relay", "No relay is reached.",                                                               \

@@ -115,6 +115,7 @@ static void end(struct replica *r, struct submission *s, enum fold_verdict verdi
     memcpy(statement, s->statement, sizeof(statement));
     free(s->bytes);
     *s = (struct submission){0};
+    replica_problem_set(r, REPLICA_PROBLEM_NOT_STORED, NULL, NULL, false); /* the next one that waits says it again */
     r->ops->outcome(r->ops->context, statement, verdict, index);
 }
 
@@ -145,6 +146,8 @@ void replica_submissions_look(struct replica *r)
 void replica_submissions_verdict(struct replica *r, const struct frame_joined *joined)
 {
     struct submission *s = find(r, joined->statement);
+    if (s && joined->verdict == VERDICT_STORE)
+        replica_problem_set(r, REPLICA_PROBLEM_NOT_STORED, NULL, NULL, true);
     if (!s || joined->verdict == VERDICT_STANDS || joined->verdict == VERDICT_STORE || joined->verdict >= VERDICT_COUNT)
         return;
     if (joined->verdict == VERDICT_ALREADY && joined->index >= replica_history_end(&r->history))

@@ -323,6 +323,18 @@ def test_an_invite_waits_for_the_networks_word(trial, answer, pending):
     assert asked[1] == {"v": 1, "cmd": "outcome", "statement": name}
 
 
+def test_ctrl_c_ends_the_waiting_but_not_without_the_ticket(trial):
+    with daemon(trial.state, {"knock": {"ok": True}, "outcome": {"outcome": "pending"}}) as asked:
+        inviting = subprocess.Popen(["env", "--default-signal=INT", NIGHTJAR, "invite", "p", "--json", "--state",
+                                     trial.state], stdout=subprocess.PIPE, text=True)
+        while len(asked) < 2:
+            assert inviting.poll() is None
+        inviting.send_signal(signal.SIGINT)
+        out, _ = inviting.communicate(timeout=5)
+    assert inviting.returncode == 0
+    assert json.loads(out)["pending"] and json.loads(out)["ticket"]
+
+
 def test_a_refused_invite_yields_no_ticket(trial):
     with daemon(trial.state, {"knock": {"ok": True}, "outcome": {"outcome": "refused", "sentence": "The name is taken."}}):
         out, err = trial.run("invite", "p", code=1)
@@ -373,12 +385,13 @@ def test_status_is_the_daemons_word(trial):
               "peers": [{"device": "hub", "addresses": [], "path": {"kind": "relayed", "endpoint": None, "relay": "hub",
                                                                     "rtt_us": 1500},
                          "last_handshake_s": 4, "rx_bytes": 1000, "tx_bytes": 2500000}],
-              "problems": [{"code": "clock-wrong", "what": "The clock is wrong.", "todo": "Set it."}]}
+              "problems": [{"code": "clock-wrong", "what": "The clock is wrong.", "todo": "Set it."},
+                           {"code": "ticket-reused", "device": "pump-3", "what": "Again.", "todo": "Find out."}]}
     with daemon(trial.state, {"status": status}):
         assert trial.json("status") == status
         out = trial.run("status")[0]
     for piece in ("operator of network plant", "fd00::1", "entry 3", "relayed by hub, 1.5 ms", "1.0 kB", "2.5 MB",
-                  "tcp/22", "The clock is wrong. (clock-wrong)", "Set it."):
+                  "tcp/22", "! The clock is wrong. (clock-wrong)", "Set it.", "! pump-3: Again."):
         assert piece in out
 
 

@@ -281,6 +281,14 @@ static void a_wrong_clock_is_told_and_does_no_harm(void **state)
     assert_true(s->self.member);
     replica_timer(s->replica, net->now, net->wall);
     assert_false(net_has_problem(s, REPLICA_PROBLEM_CLOCK_WRONG));
+    net_run(net, 20);
+    replica_timer(s->replica, net->now, net->wall + 86400 - 3600);
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_CLOCK_AHEAD));
+    replica_timer(s->replica, net->now, net->wall + 86400 + 3600);
+    assert_true(net_has_problem(s, REPLICA_PROBLEM_CLOCK_AHEAD));
+    assert_true(s->self.member);
+    replica_timer(s->replica, net->now, net->wall);
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_CLOCK_AHEAD));
 }
 
 static void a_member_that_misses_nothing_rests_and_wakes_with_what_happens(void **state)
