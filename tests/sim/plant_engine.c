@@ -65,7 +65,7 @@ static void stage(struct plant_node *n, peer_id peer, const uint8_t *packet, siz
 {
     struct plant_staged *s = malloc(sizeof(*s) + len), **end = &n->staged;
     uint32_t count = 0;
-    plant_must(s, "memory");
+    plant_must(s != NULL, "memory");
     *s = (struct plant_staged){.peer = peer, .at = n->plant->now, .len = (uint32_t)len};
     memcpy(s->packet, packet, len);
     while (*end) {

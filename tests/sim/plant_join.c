@@ -12,7 +12,7 @@ void plant_post(struct plant_node *n, void (*run)(struct plant_node *n, const st
                 const struct plant_job *what, const void *bytes, size_t len)
 {
     struct plant_job *j = malloc(sizeof(*j) + len);
-    plant_must(j, "memory");
+    plant_must(j != NULL, "memory");
     *j = *what;
     j->next = NULL;
     j->run = run;

@@ -15,7 +15,7 @@
 void plant_records_put(struct plant_records *r, const struct plant_record *what, const uint8_t *bytes)
 {
     struct plant_record *kept = malloc(sizeof(*kept) + what->len);
-    plant_must(kept, "memory");
+    plant_must(kept != NULL, "memory");
     *kept = *what;
     kept->next = NULL;
     if (what->len > 0)

@@ -439,7 +439,7 @@ static void fill_ticket(struct plant *p, const struct founding *f, struct ticket
 void plant_found(struct plant *p)
 {
     static struct founding f;
-    uint8_t join[2048];
+    uint8_t join[2048] = {0};
     struct plant_node *operator_node = &p->nodes[PLANT_OPERATOR], *hub = &p->nodes[PLANT_HUB];
     make_root(p, &f);
     plant_make_invite(p, operator_node);

@@ -70,7 +70,7 @@ static struct plant_flight *launch(struct plant *p, const struct endpoint *from,
                                    const uint8_t *bytes, size_t len)
 {
     struct plant_flight *flight = malloc(sizeof(*flight) + len);
-    plant_must(flight, "memory");
+    plant_must(flight != NULL, "memory");
     uint64_t jitter = p->weather.jitter ? plant_below(p, (uint32_t)(p->weather.jitter / PLANT_MS)) * PLANT_MS : 0;
     *flight = (struct plant_flight){
         .at = p->now + p->weather.delay + jitter, .order = p->order++, .from = *from, .to = *to, .len = len};

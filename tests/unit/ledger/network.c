@@ -771,7 +771,7 @@ static void start_sequencer(struct net *net, const struct ticket *t)
 
 static void found(struct net *net)
 {
-    uint8_t scope[1024], join[2048], policy[512];
+    uint8_t scope[1024], join[2048] = {0}, policy[512];
     size_t scope_len;
     net->operator_invite = (struct net_invite){.name = "operator", .number = 1, .ipv4 = 1, .groups = NET_OPERATORS};
     net->hub_invite = (struct net_invite){.name = "hub", .number = 2, .ipv4 = 2, .relay = true, .controller = true};
