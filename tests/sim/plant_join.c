@@ -244,6 +244,17 @@ static void on_learn(void *context, const struct device_id *from, struct frame_v
                opening.len + head.len);
 }
 
+static void on_traffic(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received)
+{
+    struct plant_node *n = context;
+    struct tunnel_peer_info info;
+    *sent = *received = 0;
+    if (tunnel_peer_info(n->tunnel, peer_of(n, id), &info) != 0)
+        return;
+    *sent = info.tx_bytes;
+    *received = info.rx_bytes;
+}
+
 static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
 {
     (void)context;
@@ -279,6 +290,7 @@ const struct mesh_ops plant_mesh_ops = {
     .meet = on_meet,
     .deliver = on_deliver,
     .learn = on_learn,
+    .traffic = on_traffic,
     .pong = on_pong,
     .link = on_link,
     .entropy = on_entropy,
@@ -587,6 +599,18 @@ static void on_keep_evidence(void *context, const uint8_t a[SIGNED_HEAD_SIZE], c
     plant_fail(n->plant, n, "an honest sequencer signs one history");
 }
 
+static void run_part(struct plant_node *n, const struct plant_job *j)
+{
+    struct device_id other;
+    memcpy(other.bytes, j->bytes, sizeof(other.bytes));
+    mesh_part(n->mesh, &j->id, &other);
+}
+
+static void on_part(void *context, const struct device_id *a, const struct device_id *b)
+{
+    plant_post(context, run_part, &(struct plant_job){.id = *a}, b->bytes, sizeof(b->bytes));
+}
+
 static void on_problem(void *context, const struct replica_problem *problem)
 {
     struct plant_node *n = context;
@@ -622,6 +646,7 @@ const struct replica_ops plant_replica_ops = {
     .send = on_state_send,
     .device = on_device,
     .gone = on_gone,
+    .part = on_part,
     .self = on_self,
     .head = on_head,
     .keep_entry = on_keep_entry,
