@@ -10,10 +10,16 @@ struct reading {
     size_t complaint_size;
 };
 
-/* The option that `word` names, up to a '=' in it; NULL: none does. */
+/* What the option's name takes of a word: all before a '=', or one letter behind one dash. */
+static size_t name_len(const char *word)
+{
+    return word[1] == '-' ? strcspn(word, "=") : 2;
+}
+
+/* NULL: no option has that name. */
 static const struct option *find(const struct reading *r, const char *word)
 {
-    size_t len = strcspn(word, "=");
+    size_t len = name_len(word);
     for (unsigned t = 0; t < 2; t++)
         for (const struct option *o = r->tables[t]; o && o->name; o++)
             if (strlen(o->name) == len && memcmp(o->name, word, len) == 0)
@@ -51,14 +57,14 @@ static bool note(struct reading *r, const struct option *o, const char *value)
 /* `*i` moves on to the option's value if that is a word of its own. */
 static bool take_option(struct reading *r, int argc, char *const *argv, int *i)
 {
-    const char *word = argv[*i], *equals = strchr(word, '=');
+    const char *word = argv[*i], *attached = word + name_len(word);
     const struct option *o = find(r, word);
     if (!o)
         return complain(r, "There is no option ", word, ".");
     if (!o->value)
-        return equals ? complain(r, "", o->name, " takes no value.") : note(r, o, "");
-    if (equals)
-        return note(r, o, equals + 1);
+        return *attached ? complain(r, "", o->name, " takes no value.") : note(r, o, "");
+    if (*attached)
+        return note(r, o, attached + (*attached == '='));
     if (*i + 1 >= argc)
         return complain(r, "", o->name, " needs a value behind it.");
     return note(r, o, argv[++*i]);

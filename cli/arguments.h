@@ -26,8 +26,8 @@ struct arguments {
     } given[OPTIONS_GIVEN_MAX];
 };
 
-/* Options may stand anywhere, as "--name value" or "--name=value"; "--" ends them. `also` is a second table, or NULL.
- * False, and one sentence in `complaint`, when the line is not of the form. */
+/* Options may stand anywhere, as "--name value" or "--name=value" ("-c 3" or "-c3"); "--" ends them. `also` is a second
+ * table, or NULL. False, and one sentence in `complaint`, when the line is not of the form. */
 bool arguments_read(struct arguments *out, int argc, char *const *argv, const struct option *options,
                     const struct option *also, char *complaint, size_t complaint_size);
 

@@ -1,6 +1,11 @@
 /* The table of subcommands, and what help says of each. */
 #include "command.h"
 
+#define WAIT_OPTION                                                                         \
+    {                                                                                       \
+        "--wait", NULL, false, "exit with 1 if the network's word has not come within 10 s" \
+    }
+
 static const struct option init_options[] = {
     {"--endpoint", "HOST:PORT", false, "where its public host is reached: address and port in numbers"},
     {"--all-on-this-host", NULL, false, "for trials: operator, controller and relay in one"},
@@ -16,6 +21,7 @@ static const struct option invite_options[] = {
     {"--expires", "24h", false, "how long the ticket is good for (s, m, h, d); 24h if not given"},
     {"--until", "DATE", false, "its membership ends after that day, as 2027-12-31"},
     {"--qr", NULL, false, "print the ticket as a QR code"},
+    WAIT_OPTION,
     {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
     {0},
 };
@@ -28,6 +34,7 @@ static const struct option up_options[] = {
 };
 static const struct option ping_options[] = {{"-c", "N", false, "how many times; 3 if not given"}, {0}};
 static const struct option publish_options[] = {
+    WAIT_OPTION,
     {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
     {0},
 };

@@ -132,6 +132,9 @@ int daemon_start(struct cli *cli, const char *name, struct daemon_line *line, ch
     daemon_add(line, number);
     pid_t child = fork();
     if (child == 0) {
+        int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (nowhere >= 0)
+            dup2(nowhere, STDERR_FILENO);
         close(ends[0]);
         execute(path, line);
         _exit(NOT_RUN);

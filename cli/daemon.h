@@ -29,7 +29,8 @@ int daemon_run(struct cli *cli, const char *name, const struct daemon_line *line
 /* Becomes it; returns only on failure, which has been said. */
 int daemon_become(struct cli *cli, const char *name, const struct daemon_line *line);
 /* Starts it with --ready-fd N and reads what it writes there: true on "ready", else what it said in `said`, without the
- * newline (empty: nothing). Negative: could not be run, which has been said. */
+ * newline (empty: nothing). Negative: could not be run, which has been said. Its log is not shown: what it writes to
+ * that descriptor is for people. */
 int daemon_start(struct cli *cli, const char *name, struct daemon_line *line, char *said, size_t size);
 
 #endif

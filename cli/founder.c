@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/hex.h"
 #include "daemon.h"
 #include "ledger/kept.h"
 #include "say.h"
@@ -22,6 +23,17 @@ int founder_write_keys(struct cli *cli, struct state *s, const uint8_t signing[E
     if (!result && seed)
         result = state_write(cli, s, STATE_KEYS, "invite", seed, SEED_SIZE);
     return result;
+}
+
+/* What a ticket knows of the time is where a new device's own begins: relays answer nobody whose clock is years ahead.
+ */
+int founder_write_floor(struct cli *cli, struct state *s, uint64_t seconds)
+{
+    uint8_t floor[8];
+    if (seconds > UINT32_MAX) /* of no use, whoever wrote it */
+        return 0;
+    put_be64(floor, seconds * UINT64_C(1000000000));
+    return state_write(cli, s, STATE_KEYS, "floor", floor, sizeof(floor));
 }
 
 int founder_write_ledger(struct cli *cli, struct state *s, const struct ticket *ticket)
@@ -49,17 +61,6 @@ int founder_write_port(struct cli *cli, struct state *s, uint16_t port)
 static void controller_folder(char out[PATH_MAX + 16], const struct state *s)
 {
     snprintf(out, PATH_MAX + 16, "%s/controller", s->path);
-}
-
-static bool hex_parse(uint8_t *out, size_t len, const char *text)
-{
-    for (size_t i = 0; i < len; i++) {
-        unsigned byte;
-        if (strspn(text + 2 * i, "0123456789abcdef") < 2 || sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return false;
-        out[i] = (uint8_t)byte;
-    }
-    return text[2 * len] == 0;
 }
 
 int founder_init_controller(struct cli *cli, struct state *s, uint8_t sequencer[ED25519_PUBLIC_SIZE])

@@ -9,6 +9,8 @@
 /* The device's keys, and the seed of its invite (may be NULL) where the daemon looks for them. */
 must_check int founder_write_keys(struct cli *cli, struct state *s, const uint8_t signing[ED25519_SEED_SIZE],
                                   const uint8_t static_private[X25519_SIZE], const uint8_t *seed);
+/* The time that the device's initiations count from. */
+must_check int founder_write_floor(struct cli *cli, struct state *s, uint64_t seconds);
 /* The ticket, without its seed: what founds the ledger, or what is to be joined with; and the network's name. */
 must_check int founder_write_ledger(struct cli *cli, struct state *s, const struct ticket *ticket);
 /* The port to listen on; 0: the daemon picks one. */

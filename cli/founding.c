@@ -123,7 +123,7 @@ static int make_opening(struct making *m, struct made_invite *invite, struct ope
 static int make_invite(struct making *m, struct made_invite *invite, struct opening *opening)
 {
     struct statement s = {.kind = STATEMENT_INVITE};
-    s.invite.join_before = m->plan->time + FOUNDING_JOIN_TIME;
+    s.invite.join_before = m->plan->join_before;
     memcpy(s.invite.signing_public, invite->keys.signing_public, ED25519_PUBLIC_SIZE);
     memcpy(s.invite.static_public, invite->keys.static_public, X25519_SIZE);
     int error = make_opening(m, invite, opening, s.invite.commitment);

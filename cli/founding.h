@@ -12,7 +12,6 @@
 #define FOUNDING_OPERATOR "operator"
 #define FOUNDING_OPERATORS "operators"
 #define FOUNDING_HUB "hub"
-#define FOUNDING_JOIN_TIME (UINT64_C(30) * 86400) /* for the hub to join; s */
 
 struct founding_plan {
     char name[NAME_MAX_LEN + 1]; /* of the network */
@@ -20,6 +19,7 @@ struct founding_plan {
     bool ipv4;
     bool all_on_this_host;                  /* operator and hub are one device: no invite for the hub, and */
     uint8_t sequencer[ED25519_PUBLIC_SIZE]; /* its controller's key comes with the operator's join */
+    uint64_t join_before;                   /* for the hub; s since 1970 */
     uint64_t time;                          /* s since 1970 */
     void (*random)(void *context, void *out, size_t len);
     void *context;

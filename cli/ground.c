@@ -22,10 +22,22 @@ void random_draw(void *context, void *out, size_t len)
     }
 }
 
+bool clock_is_plausible(uint64_t now)
+{
+    return now >= PLAUSIBLE_TIME;
+}
+
 uint64_t clock_now(void)
 {
     uint64_t now = (uint64_t)time(NULL);
-    if (now < PLAUSIBLE_TIME)
+    if (!clock_is_plausible(now))
         say_warning("This machine's clock is wrong; it works nevertheless, but dates in tickets will be off.");
     return now;
+}
+
+int64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

@@ -11,6 +11,10 @@
 #include "show.h"
 #include "state.h"
 
+#define DAY UINT64_C(86400)
+#define HUB_JOINS_WITHIN (30 * DAY)
+#define HUB_JOINS_SOMETIME (36500 * DAY) /* by a clock that was never set, no nearer end makes sense */
+
 static int read_plan(struct cli *cli, const struct arguments *a, struct founding_plan *plan)
 {
     const char *name = a->operands[0], *endpoint = argument_value(a, "--endpoint", 0);
@@ -18,7 +22,7 @@ static int read_plan(struct cli *cli, const struct arguments *a, struct founding
     if (!name_is_valid(name, strlen(name)))
         return say_usage(cli, "init",
                          "\"%s\" cannot be a network's name: small letters, digits and dashes, at most 63.", name);
-    strcpy(plan->name, name);
+    memcpy(plan->name, name, strlen(name) + 1);
     if (!endpoint)
         return say_usage(cli, "init", "Say where the network's public host is: --endpoint ADDRESS:PORT.");
     if (!underlay_parse(&plan->endpoint, endpoint))
@@ -124,19 +128,19 @@ static int make(struct cli *cli, struct founding_plan *plan, const struct passph
 int command_init(struct cli *cli, const struct arguments *a)
 {
     struct founding_plan plan = {0};
-    struct passphrase passphrase;
+    struct passphrase passphrase = {0};
     struct state s;
     int result = read_plan(cli, a, &plan);
     if (result)
         return result;
     plan.time = clock_now();
-    result = state_begin(cli, &s);
-    if (result)
-        return result;
-    result = get_new_passphrase(cli, a, &passphrase);
-    if (result)
-        state_abandon(&s);
-    else
+    plan.join_before = plan.time + (clock_is_plausible(plan.time) ? HUB_JOINS_WITHIN : HUB_JOINS_SOMETIME);
+    result = state_check_free(cli);
+    if (!result)
+        result = get_new_passphrase(cli, a, &passphrase);
+    if (!result)
+        result = state_begin(cli, &s);
+    if (!result)
         result = make(cli, &plan, &passphrase, &s);
     wipe(&passphrase, sizeof(passphrase));
     return result;

@@ -44,7 +44,7 @@ static int read_group(struct inviting *i, const char *name)
         if (strcmp(o->groups[g].name, name) == 0)
             return 0;
     struct opening_group *group = &o->groups[o->group_count++];
-    strcpy(group->name, name);
+    memcpy(group->name, name, strlen(name) + 1);
     return 0;
 }
 
@@ -65,7 +65,7 @@ static int read_place(struct inviting *i)
         return say_usage(i->cli, "invite", "\"%s\" cannot be a site: small letters, digits and dashes, at most 63.",
                          site);
     if (site)
-        strcpy(o->site, site);
+        memcpy(o->site, site, strlen(site) + 1);
     o->relay = relay != NULL;
     if (relay && !underlay_parse(&o->endpoint, relay))
         return say_usage(
@@ -98,7 +98,7 @@ static int read_request(struct inviting *i, struct statement_invite *terms)
     if (!name_is_valid(name, strlen(name)))
         return say_usage(i->cli, "invite",
                          "\"%s\" cannot be a device's name: small letters, digits and dashes, at most 63.", name);
-    strcpy(i->opening.invite.name, name);
+    memcpy(i->opening.invite.name, name, strlen(name) + 1);
     int result = read_groups(i);
     if (!result)
         result = read_place(i);
@@ -179,22 +179,19 @@ static int choose_ipv4(struct inviting *i)
     view_each_device(&i->view, mark_used, a);
     o->has_ipv4 = next_address(a, o->ipv4);
     free(a);
-    return o->has_ipv4
-               ? 0
-               : say_no(i->cli, "Revoke devices that are gone.", "All IPv4 addresses of the network are taken.");
+    return o->has_ipv4 ? 0 : say_no(i->cli, NULL, "All IPv4 addresses of the network are taken.");
 }
 
 static int look_around(struct inviting *i)
 {
     const char *name = i->opening.invite.name;
-    struct device_id taken;
     int result = view_read(i->cli, &i->view, &i->state) ? EXIT_NO : 0;
     if (result)
         return result;
     if (fold_device_count(i->view.fold) == 0)
         return say_no(i->cli, NULL, "%s holds no ledger yet.", i->state.path);
-    if (view_device(&i->view, name, &taken))
-        return say_no(i->cli, "Choose another name, or revoke that device first.",
+    if (view_name_is_taken(&i->view, name))
+        return say_no(i->cli, "Choose another name; a ticket that nobody used gives its name back when it expires.",
                       "There is a device %s in the network already, or an invite for it.", name);
     result = find_relays(i);
     if (result)
@@ -223,11 +220,13 @@ static int sign(struct inviting *i, struct statement *s)
     int error = invite_keys_derive(i->cli->crypto, i->ticket.seed, &keys);
     if (!error)
         error = encode_opening(i, s->invite.commitment);
+    if (!error) {
+        memcpy(s->invite.signing_public, keys.signing_public, sizeof(keys.signing_public));
+        memcpy(s->invite.static_public, keys.static_public, sizeof(keys.static_public));
+    }
+    wipe(&keys, sizeof(keys));
     if (error)
         return say_failed(i->cli, error, "The invite cannot be made");
-    memcpy(s->invite.signing_public, keys.signing_public, sizeof(keys.signing_public));
-    memcpy(s->invite.static_public, keys.static_public, sizeof(keys.static_public));
-    wipe(&keys, sizeof(keys));
     int result = owner_key(i->cli, i->arguments, &i->state, OWNER_ROLES, signer.seed);
     if (result)
         return result;
@@ -262,8 +261,10 @@ static int hand_in(struct inviting *i)
     if (outcome == OUTBOX_FAILED || outcome == OUTBOX_REFUSED)
         return EXIT_NO;
     fill_ticket(i);
-    return ticket_show(i->cli, &i->ticket, argument_given(i->arguments, "--qr"),
-                       json_pack("{s:s, s:b}", "device", i->opening.invite.name, "pending", outcome == OUTBOX_PENDING));
+    int result =
+        ticket_show(i->cli, &i->ticket, argument_given(i->arguments, "--qr"),
+                    json_pack("{s:s, s:b}", "device", i->opening.invite.name, "pending", outcome == OUTBOX_PENDING));
+    return result ? result : outbox_exit_code(outcome, i->arguments);
 }
 
 static int invite(struct inviting *i, struct statement *s)
@@ -287,7 +288,9 @@ static int run(struct inviting *i)
         result = state_open(i->cli, &i->state);
     if (result)
         return result;
-    result = invite(i, &s);
+    result = state_lock(i->cli, &i->state);
+    if (!result)
+        result = invite(i, &s);
     state_close(&i->state);
     return result;
 }

@@ -90,14 +90,14 @@ static int compare_begun(struct joining *j, const struct state *s, bool *same)
     int error = files_read_new(&ledger, KEPT_TICKET, TICKET_TEXT_MAX, &text, &len);
     if (error)
         return error;
-    uint8_t *buffer = malloc(len + 1);
+    uint8_t *buffer = malloc(len + 1), invite[SHA256_SIZE] = {0};
     if (!buffer)
         error = ERROR_MEMORY;
     else if (ticket_parse(j->cli->crypto, &begun, (const char *)text, len, buffer))
         error = ERROR_MALFORMED;
     else
-        *same = begun.invite.len == j->ticket.invite.len &&
-                memcmp(begun.invite.bytes, j->ticket.invite.bytes, begun.invite.len) == 0;
+        error = crypto_sha256(j->cli->crypto, invite, begun.invite.bytes, begun.invite.len);
+    *same = !error && memcmp(invite, j->invite, sizeof(invite)) == 0;
     free(buffer);
     free(text);
     return error;
@@ -192,6 +192,8 @@ static int join_new(struct joining *j)
     if (result)
         return result;
     result = founder_write_keys(j->cli, &s, j->signing, j->static_private, j->ticket.seed);
+    if (!result)
+        result = founder_write_floor(j->cli, &s, j->ticket.time);
     if (!result)
         result = founder_write_ledger(j->cli, &s, &j->ticket);
     if (!result)

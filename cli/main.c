@@ -114,7 +114,7 @@ static int run(struct cli *cli, const struct command *c, const struct arguments 
 static int read_and_run(const struct command *c, int argc, char **argv)
 {
     struct cli cli = {0};
-    struct arguments a;
+    struct arguments a = {0};
     char complaint[512];
     bool good = arguments_read(&a, argc, argv, c->options, common_options, complaint, sizeof(complaint));
     const char *state = argument_value(&a, "--state", 0), *environment = getenv("NIGHTJAR_STATE");

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "control.h"
+#include "ground.h"
 #include "ledger/kept.h"
 #include "say.h"
 #include "wire/cbor.h"
@@ -33,13 +34,6 @@ static int write_submission(const struct state *s, const char *name, const uint8
         error = files_write(&files, name, bytes, (size_t)(c.at - bytes));
     free(bytes);
     return error;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void pause_ms(unsigned ms)
@@ -82,11 +76,11 @@ static enum outbox_outcome wait_outcome(struct cli *cli, const char *what, const
     enum outbox_outcome outcome = OUTBOX_PENDING;
     if (control_open(&c, cli))
         return OUTBOX_PENDING;
-    int64_t deadline = now_ms() + WAIT_MS;
+    int64_t deadline = clock_ms() + WAIT_MS;
     bool there = control_ask(c, "knock", NULL, WAIT_MS, &answer) == 0;
     if (there)
         json_decref(answer);
-    while (there && outcome == OUTBOX_PENDING && now_ms() < deadline) {
+    while (there && outcome == OUTBOX_PENDING && clock_ms() < deadline) {
         there = ask_outcome(cli, c, what, name, &outcome);
         if (outcome == OUTBOX_PENDING)
             pause_ms(ASK_EVERY_MS);
@@ -105,6 +99,7 @@ enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const 
         kept_name(name, hash);
         error = write_submission(s, name, statement, len, openings, opening_count);
     }
+    state_unlock(s); /* who comes next sees it */
     if (error) {
         say_failed(cli, error, "%s cannot be written to %s/outbox", what, s->path);
         return OUTBOX_FAILED;
@@ -114,4 +109,10 @@ enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const 
         say_progress(cli, "%s is signed and waits in %s/outbox: it goes out as soon as the daemon reaches a relay.",
                      what, s->path);
     return outcome;
+}
+
+int outbox_exit_code(enum outbox_outcome outcome, const struct arguments *arguments)
+{
+    bool late = outcome == OUTBOX_PENDING && argument_given(arguments, "--wait");
+    return outcome == OUTBOX_STANDS || (outcome == OUTBOX_PENDING && !late) ? EXIT_DONE : EXIT_NO;
 }

@@ -18,7 +18,10 @@ enum outbox_outcome {
     OUTBOX_REFUSED, /* said */
 };
 
-/* Waits up to 10 s. `what` names it in sentences ("The invite of pump-3"). */
+/* What a command that handed something in ends with, once all else went well. */
+int outbox_exit_code(enum outbox_outcome outcome, const struct arguments *arguments);
+
+/* Unlocks STATE once it is written. Waits up to 10 s. `what` names it in sentences ("The invite of pump-3"). */
 must_check enum outbox_outcome outbox_submit(struct cli *cli, const struct state *s, const char *what,
                                              const uint8_t *statement, size_t len,
                                              const struct outbox_opening *openings, uint32_t opening_count);

@@ -60,7 +60,7 @@ int owner_open(struct crypto *c, uint8_t seed[ED25519_SEED_SIZE], const uint8_t 
     if (len != sizeof(file))
         return ERROR_MALFORMED;
     memcpy(&file, bytes, sizeof(file));
-    int error = memcmp(file.magic, magic, sizeof(magic)) || file.sealed > 1 ? ERROR_MALFORMED : 0;
+    int error = memcmp(file.magic, magic, sizeof(magic)) != 0 || file.sealed > 1 ? ERROR_MALFORMED : 0;
     if (!error && file.sealed)
         error = open_sealed(c, seed, &file, passphrase);
     else if (!error)
@@ -109,5 +109,7 @@ int owner_key(struct cli *cli, const struct arguments *arguments, const struct s
     if (!error)
         error = open_with_passphrase(cli, arguments, file, len, seed, &result);
     wipe(file, sizeof(file));
+    if (error || result)
+        wipe(seed, ED25519_SEED_SIZE);
     return error ? say_why(cli, error == ERROR_OVERFLOW ? ERROR_MALFORMED : error, s, name) : result;
 }

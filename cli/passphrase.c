@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -41,7 +44,17 @@ static int from_fd(struct cli *cli, const char *number, struct passphrase *out)
     return 0;
 }
 
-static int ask(int terminal, const char *prompt, struct passphrase *out)
+/* Waits for a line; a signal that would end the program comes back as EINTR, for the terminal must speak again first.
+ */
+static int read_line_or_signal(int terminal, int signals, struct passphrase *out)
+{
+    struct pollfd ready[] = {{.fd = terminal, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    if (poll(ready, 2, -1) < 0)
+        return errno;
+    return ready[1].revents ? EINTR : read_line(terminal, out);
+}
+
+static int ask_silently(int terminal, const char *prompt, int signals, struct passphrase *out)
 {
     struct termios was, silent;
     if (tcgetattr(terminal, &was))
@@ -50,14 +63,30 @@ static int ask(int terminal, const char *prompt, struct passphrase *out)
     silent.c_lflag &= (tcflag_t)~ECHO;
     if (tcsetattr(terminal, TCSAFLUSH, &silent))
         return errno;
-    int error = write(terminal, prompt, strlen(prompt)) < 0 ? errno : read_line(terminal, out);
+    int error = write(terminal, prompt, strlen(prompt)) < 0 ? errno : read_line_or_signal(terminal, signals, out);
     tcsetattr(terminal, TCSAFLUSH, &was);
     return write(terminal, "\n", 1) < 0 ? errno : error;
 }
 
+static int ask(int terminal, const char *prompt, struct passphrase *out)
+{
+    sigset_t ending, was;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGHUP);
+    sigprocmask(SIG_BLOCK, &ending, &was);
+    int signals = signalfd(-1, &ending, SFD_CLOEXEC);
+    int error = signals < 0 ? errno : ask_silently(terminal, prompt, signals, out);
+    if (signals >= 0)
+        close(signals);
+    sigprocmask(SIG_SETMASK, &was, NULL); /* here a signal that came takes effect */
+    return error;
+}
+
 static int ask_twice(struct cli *cli, int terminal, struct passphrase *out)
 {
-    struct passphrase again;
+    struct passphrase again = {0};
     int error = ask(terminal, "A passphrase for the owner's keys: ", out);
     if (!error)
         error = ask(terminal, "The same again: ", &again);

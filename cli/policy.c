@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "ledger/kept.h"
 #include "policy_file.h"
 #include "say.h"
 #include "show.h"
@@ -38,32 +40,49 @@ int command_policy_check(struct cli *cli, const struct arguments *arguments)
 
 /* ---- show ---- */
 
-/* The file that was published from here, if it was. */
-static int show_file(struct policy_file *w)
+static int show_text(struct policy_file *w, const char *text)
 {
-    char name[POLICY_FILE_NAME_MAX];
-    uint8_t *text;
-    size_t len;
-    struct files files = state_files(&w->state, STATE_POLICY);
-    policy_file_name(name, fold_policy_version(w->view.fold));
-    int error = files_read_new(&files, name, POLICY_TEXT_MAX, &text, &len);
-    if (error)
-        return error;
-    fwrite(text, 1, len, stdout);
-    free(text);
-    return 0;
+    if (w->cli->json)
+        return show_json(
+            json_pack("{s:I, s:s}", "version", (json_int_t)fold_policy_version(w->view.fold), "text", text));
+    return fputs(text, stdout) < 0 || fflush(stdout) ? EXIT_NO : EXIT_DONE;
 }
 
-static int print_rules(const struct rule_set *set)
+/* Whether what was published from here as that version is what is in force. */
+static bool is_ours(struct policy_file *w, const struct files *files, uint64_t version)
+{
+    uint8_t hash[SHA256_SIZE];
+    char name[POLICY_FILE_NAME_MAX], now[KEPT_NAME_SIZE], ours[KEPT_NAME_SIZE];
+    size_t len;
+    fold_policy_hash(w->view.fold, hash);
+    kept_name(now, hash);
+    policy_file_name(name, version, "statement");
+    return files_read(files, name, ours, sizeof(ours), &len) == 0 && len == strlen(now) && memcmp(ours, now, len) == 0;
+}
+
+/* The file that was published from here; NULL: it was not. The caller frees. */
+static char *read_ours(struct policy_file *w)
+{
+    char name[POLICY_FILE_NAME_MAX], *text = NULL;
+    uint8_t *bytes;
+    size_t len;
+    uint64_t version = fold_policy_version(w->view.fold);
+    struct files files = state_files(&w->state, STATE_POLICY);
+    policy_file_name(name, version, "yaml");
+    if (!is_ours(w, &files, version) || files_read_new(&files, name, POLICY_TEXT_MAX, &bytes, &len))
+        return NULL;
+    text = strndup((const char *)bytes, len);
+    free(bytes);
+    return text;
+}
+
+static char *print_rules(const struct rule_set *set)
 {
     int len = policy_print(set, NULL, 0);
     char *text = len < 0 ? NULL : malloc((size_t)len + 1);
-    if (!text)
-        return ERROR_MEMORY;
-    (void)!policy_print(set, text, (size_t)len + 1);
-    fputs(text, stdout);
-    free(text);
-    return 0;
+    if (text)
+        (void)!policy_print(set, text, (size_t)len + 1);
+    return text;
 }
 
 static bool knows(const struct rule_set *set, const struct rule *rule)
@@ -76,7 +95,7 @@ static bool knows(const struct rule_set *set, const struct rule *rule)
 }
 
 /* A rule is told to both of its sides; it is shown once. The rules stay their openings'. */
-static int collect(const struct view *v, struct rule_set *out)
+static void collect(const struct view *v, struct rule_set *out)
 {
     for (uint32_t i = 0; i < fold_subject_count(v->fold); i++) {
         struct subject subject;
@@ -87,17 +106,18 @@ static int collect(const struct view *v, struct rule_set *out)
             if (!knows(out, &set->rules[r]))
                 out->rules[out->count++] = set->rules[r];
     }
-    return 0;
 }
 
-static int show_known(struct policy_file *w)
+/* What this node knows of it, a line for each rule. */
+static char *list_known(struct policy_file *w)
 {
     struct rule_set known = {0, calloc(RULES_MAX, sizeof(struct rule))};
-    int error = known.rules ? collect(&w->view, &known) : ERROR_MEMORY;
-    if (!error)
-        error = print_rules(&known);
+    if (!known.rules)
+        return NULL;
+    collect(&w->view, &known);
+    char *text = print_rules(&known);
     free(known.rules);
-    return error ? say_failed(w->cli, error, "The rules cannot be shown") : EXIT_DONE;
+    return text;
 }
 
 int command_policy_show(struct cli *cli, const struct arguments *arguments)
@@ -108,7 +128,11 @@ int command_policy_show(struct cli *cli, const struct arguments *arguments)
     if (!result) {
         say_progress(cli, "Policy version %llu%s.", (unsigned long long)fold_policy_version(w.view.fold),
                      fold_subject_count(w.view.fold) ? "" : ", which allows nothing");
-        result = show_file(&w) == 0 ? EXIT_DONE : show_known(&w);
+        char *text = read_ours(&w);
+        if (!text)
+            text = list_known(&w);
+        result = text ? show_text(&w, text) : say_failed(cli, ERROR_MEMORY, "The rules cannot be shown");
+        free(text);
     }
     policy_file_close(&w);
     return result;

@@ -71,12 +71,12 @@ static bool assume_no_device(void *context, const char *name, struct subject *ou
     return false;
 }
 
-/* Names of groups and devices, in order of the openings that tell them. */
+/* Names of groups and devices, in no order. */
 static const char *known_name(void *context, uint32_t i)
 {
     const struct policy_file *w = context;
     for (uint32_t n = 0; n < w->view.opening_count; n++) {
-        const struct opening *o = &w->view.openings[n].opening;
+        const struct opening *o = &w->view.openings[n]->opening;
         uint32_t names = o->kind == OPENING_INVITE ? o->invite.group_count + 1 : 0;
         if (i < names)
             return i == 0 ? o->invite.name : o->invite.groups[i - 1].name;
@@ -123,6 +123,8 @@ int policy_file_look(struct policy_file *w)
     if (result)
         return result;
     w->has_state = true;
+    if (w->signs && state_lock(w->cli, &w->state))
+        return EXIT_NO;
     return view_read(w->cli, &w->view, &w->state) ? EXIT_NO : 0;
 }
 
@@ -151,7 +153,7 @@ int policy_compare_subjects(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct subject));
 }
 
-void policy_file_name(char out[POLICY_FILE_NAME_MAX], uint64_t version)
+void policy_file_name(char out[POLICY_FILE_NAME_MAX], uint64_t version, const char *ending)
 {
-    snprintf(out, POLICY_FILE_NAME_MAX, "%llu.yaml", (unsigned long long)version);
+    snprintf(out, POLICY_FILE_NAME_MAX, "%llu.%s", (unsigned long long)version, ending);
 }

@@ -10,6 +10,7 @@ struct policy_file {
     const char *path;
     char *text;
     size_t len;
+    bool signs; /* STATE stays locked while this one decides what to sign */
     bool has_state;
     struct state state;
     struct view view;
@@ -25,9 +26,10 @@ must_check int policy_file_look(struct policy_file *w);
 must_check int policy_file_parse(struct policy_file *w);
 void policy_file_close(struct policy_file *w);
 
-/* STATE/policy/N.yaml of a version. */
+/* In STATE/policy, of a version: N.yaml is the text that was published from here, N.statement the hash of the statement
+ * in hexadecimal, for another operator's may have taken that version instead. */
 #define POLICY_FILE_NAME_MAX 32
-void policy_file_name(char out[POLICY_FILE_NAME_MAX], uint64_t version);
+void policy_file_name(char out[POLICY_FILE_NAME_MAX], uint64_t version, const char *ending);
 
 /* What is in force for a subject, if this node holds it; else NULL. */
 const struct rule_set *policy_rules_now(const struct view *v, const struct subject *subject);

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "ground.h"
+#include "ledger/kept.h"
 #include "outbox.h"
 #include "owner.h"
 #include "policy_file.h"
@@ -118,7 +119,7 @@ static bool is_named(const struct rule_set *rules, const struct subject *subject
 
 static int compile(struct publishing *p)
 {
-    uint32_t count;
+    uint32_t count = 0;
     int error = list_subjects(p, &count);
     for (uint32_t i = 0; i < count && !error; i++) {
         const struct policy_change gone = {.subject = p->subjects[i], .gone = true};
@@ -147,33 +148,55 @@ static int sign(struct publishing *p, const struct arguments *arguments, size_t 
     return 0;
 }
 
-static int tell_published(struct publishing *p, enum outbox_outcome outcome)
+static int tell_published(struct publishing *p, const struct arguments *arguments, enum outbox_outcome outcome)
 {
     struct policy_file *w = p->w;
     if (outcome == OUTBOX_STANDS)
         say_progress(w->cli, "Policy version %llu is in the ledger; it changes %u groups or devices.",
                      (unsigned long long)p->version, p->count);
-    if (!w->cli->json)
-        return EXIT_DONE;
-    return show_json(json_pack("{s:I, s:i, s:b}", "version", (json_int_t)p->version, "changes", (int)p->count,
-                               "pending", outcome == OUTBOX_PENDING));
+    int result = !w->cli->json ? EXIT_DONE
+                               : show_json(json_pack("{s:I, s:i, s:b}", "version", (json_int_t)p->version, "changes",
+                                                     (int)p->count, "pending", outcome == OUTBOX_PENDING));
+    return result ? result : outbox_exit_code(outcome, arguments);
 }
 
 /* The text is kept before the statement goes out, so that there is no policy in force whose text is lost. */
-static int hand_in(struct publishing *p, size_t len)
+static int keep_text(struct publishing *p, size_t len)
 {
     struct policy_file *w = p->w;
+    uint8_t hash[SHA256_SIZE];
+    char name[POLICY_FILE_NAME_MAX], hex[KEPT_NAME_SIZE];
+    int error = crypto_sha256(w->cli->crypto, hash, p->statement, len);
+    if (error)
+        return say_failed(w->cli, error, "The policy cannot be kept");
+    kept_name(hex, hash);
+    policy_file_name(name, p->version, "statement");
+    int result = state_write(w->cli, &w->state, STATE_POLICY, name, hex, strlen(hex));
+    policy_file_name(name, p->version, "yaml");
+    return result ? result : state_write(w->cli, &w->state, STATE_POLICY, name, w->text, w->len);
+}
+
+static void forget_text(struct publishing *p)
+{
     char name[POLICY_FILE_NAME_MAX];
-    policy_file_name(name, p->version);
-    int result = state_write(w->cli, &w->state, STATE_POLICY, name, w->text, w->len);
+    struct files files = state_files(&p->w->state, STATE_POLICY);
+    policy_file_name(name, p->version, "yaml");
+    (void)!files_remove(&files, name);
+    policy_file_name(name, p->version, "statement");
+    (void)!files_remove(&files, name);
+}
+
+static int hand_in(struct publishing *p, const struct arguments *arguments, size_t len)
+{
+    struct policy_file *w = p->w;
+    int result = keep_text(p, len);
     if (result)
         return result;
     enum outbox_outcome outcome =
         outbox_submit(w->cli, &w->state, "The policy", p->statement, len, p->openings, p->opening_count);
     if (outcome == OUTBOX_STANDS || outcome == OUTBOX_PENDING)
-        return tell_published(p, outcome);
-    struct files files = state_files(&w->state, STATE_POLICY);
-    (void)!files_remove(&files, name);
+        return tell_published(p, arguments, outcome);
+    forget_text(p);
     return EXIT_NO;
 }
 
@@ -192,7 +215,7 @@ static int publish(struct publishing *p, const struct arguments *arguments)
         return p->w->cli->json ? show_json(json_pack("{s:i, s:b}", "changes", 0, "pending", 0)) : EXIT_DONE;
     }
     int result = sign(p, arguments, &len);
-    return result ? result : hand_in(p, len);
+    return result ? result : hand_in(p, arguments, len);
 }
 
 static int publish_rules(struct policy_file *w, const struct arguments *arguments)
@@ -210,7 +233,7 @@ static int publish_rules(struct policy_file *w, const struct arguments *argument
 
 int command_policy_publish(struct cli *cli, const struct arguments *arguments)
 {
-    struct policy_file w = {.cli = cli, .path = arguments->operands[0]};
+    struct policy_file w = {.cli = cli, .path = arguments->operands[0], .signs = true};
     int result = policy_file_read(&w);
     if (!result)
         result = policy_file_look(&w);

@@ -111,6 +111,24 @@ int state_open(struct cli *cli, struct state *out)
     return result;
 }
 
+int state_lock(struct cli *cli, const struct state *s)
+{
+    int fd = s->dirs[STATE_OUTBOX];
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        say_progress(cli, "Another nightjar is signing in %s; this one waits for it.", s->path);
+    while (flock(fd, LOCK_EX))
+        if (errno != EINTR)
+            return say_failed(cli, errno, "%s/outbox cannot be locked", s->path);
+    return 0;
+}
+
+void state_unlock(const struct state *s)
+{
+    flock(s->dirs[STATE_OUTBOX], LOCK_UN);
+}
+
 static bool is_empty(const char *path)
 {
     DIR *dir = opendir(path);
@@ -212,6 +230,15 @@ static void empty_folder(int dir)
     closedir(list);
 }
 
+int state_check_free(struct cli *cli)
+{
+    if (!state_exists(cli))
+        return 0;
+    return say_no(cli,
+                  "Name another folder with --state; or, if that node is no longer wanted, remove the folder first.",
+                  "%s exists already.", cli->state);
+}
+
 int state_begin(struct cli *cli, struct state *out)
 {
     forget(out);
@@ -220,11 +247,9 @@ int state_begin(struct cli *cli, struct state *out)
         len--;
     if ((size_t)snprintf(out->path, sizeof(out->path), "%.*s.new", (int)len, cli->state) >= sizeof(out->path))
         return say_failed(cli, ENAMETOOLONG, "%s cannot be made", cli->state);
-    if (state_exists(cli))
-        return say_no(
-            cli, "Name another folder with --state; or, if that node is no longer wanted, remove the folder first.",
-            "%s exists already.", cli->state);
-    int result = make_folder(cli, out);
+    int result = state_check_free(cli);
+    if (!result)
+        result = make_folder(cli, out);
     if (result)
         return result;
     empty_folder(out->dir);

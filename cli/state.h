@@ -29,12 +29,18 @@ struct state {
 /* Opens an existing one of our format. A failure has been said (and all is closed). */
 must_check int state_open(struct cli *cli, struct state *out);
 void state_close(struct state *s);
+/* For whoever signs: what is written into the outbox was decided on all that was there. Waits for others; ends with
+ * state_unlock or state_close. A failure has been said. */
+must_check int state_lock(struct cli *cli, const struct state *s);
+void state_unlock(const struct state *s);
 struct files state_files(const struct state *s, enum state_folder folder); /* the folder must be open */
 struct files state_top(const struct state *s);
 
 /* Whether there is something at STATE: neither nothing nor an empty folder. */
 bool state_exists(const struct cli *cli);
 
+/* Says so if there is something at STATE already. */
+must_check int state_check_free(struct cli *cli);
 /* Begins to make one, with all folders but STATE_OWNER and STATE_CONTROLLER. A failure has been said. */
 must_check int state_begin(struct cli *cli, struct state *out);
 must_check int state_add_folder(struct cli *cli, struct state *s, enum state_folder folder);

@@ -8,10 +8,14 @@
 
 #define ANSWER_MS 5000
 
+static const char *text_of(const json_t *string)
+{
+    return json_is_string(string) ? json_string_value(string) : "";
+}
+
 static const char *text(const json_t *o, const char *key)
 {
-    const char *value = json_string_value(json_object_get(o, key));
-    return value ? value : "";
+    return text_of(json_object_get(o, key));
 }
 
 static uint64_t number(const json_t *o, const char *key)
@@ -23,12 +27,10 @@ static uint64_t number(const json_t *o, const char *key)
 /* "a, b, c" */
 static void print_list(const json_t *list, const char *none)
 {
-    size_t i;
-    const json_t *item;
     if (json_array_size(list) == 0)
         fputs(none, stdout);
-    json_array_foreach(list, i, item)
-        printf("%s%s", i ? ", " : "", json_string_value(item) ? json_string_value(item) : "");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        printf("%s%s", i ? ", " : "", text_of(json_array_get(list, i)));
 }
 
 /* The answer as it is: the daemon says what its fields are. */
@@ -52,8 +54,18 @@ static const char *role(const json_t *a)
 {
     bool relay = json_is_true(json_object_get(a, "relay")), controller = json_is_true(json_object_get(a, "controller"));
     if (relay && controller)
-        return ", controller and relay";
-    return relay ? ", relay" : controller ? ", controller" : "";
+        return ", its controller and relay";
+    return relay ? ", a relay" : controller ? ", its controller" : "";
+}
+
+/* An operator's machine that is the controller too: init --all-on-this-host. */
+static bool is_trial(const json_t *a)
+{
+    bool is_operator = false;
+    const json_t *groups = json_object_get(a, "groups");
+    for (size_t i = 0; i < json_array_size(groups); i++)
+        is_operator |= strcmp(text_of(json_array_get(groups, i)), "operators") == 0;
+    return is_operator && json_is_true(json_object_get(a, "controller"));
 }
 
 static void print_head(const json_t *a)
@@ -63,6 +75,8 @@ static void print_head(const json_t *a)
         printf("%s of network %s%s\n", text(a, "device"), text(a, "network"), role(a));
     else
         printf("no member of network %s (yet, or any more)\n", text(a, "network"));
+    if (is_trial(a))
+        puts("  trial      operator, controller and relay are all on this host");
     printf("  addresses  ");
     print_list(json_object_get(a, "addresses"), "none");
     putchar('\n');
@@ -102,22 +116,19 @@ static void print_peer(const json_t *peer)
 
 static void print_peers(const json_t *peers)
 {
-    size_t i;
-    const json_t *peer;
     if (json_array_size(peers) == 0) {
         puts("no peers yet");
         return;
     }
     printf("  %-20s %-44s %10s %10s %8s\n", "peer", "path", "received", "sent", "session");
-    json_array_foreach(peers, i, peer) print_peer(peer);
+    for (size_t i = 0; i < json_array_size(peers); i++)
+        print_peer(json_array_get(peers, i));
 }
 
 static void print_problems(const json_t *problems)
 {
-    size_t i;
-    const json_t *problem;
-    json_array_foreach(problems, i, problem)
-    {
+    for (size_t i = 0; i < json_array_size(problems); i++) {
+        const json_t *problem = json_array_get(problems, i);
         printf("! %s (%s)\n", text(problem, "what"), text(problem, "code"));
         if (*text(problem, "todo"))
             printf("    %s\n", text(problem, "todo"));
@@ -157,8 +168,6 @@ int command_devices(struct cli *cli, const struct arguments *arguments)
 {
     (void)arguments;
     int result = EXIT_DONE;
-    size_t i;
-    const json_t *device;
     json_t *answer = control_answer(cli, "devices", NULL, ANSWER_MS);
     if (!answer)
         return EXIT_NO;
@@ -166,7 +175,9 @@ int command_devices(struct cli *cli, const struct arguments *arguments)
         result = print_raw(answer);
     } else {
         printf("  %-20s %-10s %-12s %s\n", "device", "state", "site", "addresses  groups");
-        json_array_foreach(json_object_get(answer, "devices"), i, device) print_device(device);
+        const json_t *devices = json_object_get(answer, "devices");
+        for (size_t i = 0; i < json_array_size(devices); i++)
+            print_device(json_array_get(devices, i));
     }
     json_decref(answer);
     return result;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -139,32 +140,51 @@ static int undarken(struct cli *cli)
     return tell(cli, "It is down already.", false, true);
 }
 
-static int wait_until_down(struct cli *cli)
+/* The daemon holds a lock on STATE/format from its first to its last moment. */
+static bool runs(const struct state *s)
+{
+    int fd = openat(s->dir, "format", O_RDONLY | O_CLOEXEC);
+    bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return locked;
+}
+
+static int wait_until_down(struct cli *cli, const struct state *s)
 {
     const struct timespec pause = {0, LOOK_EVERY_MS * 1000000L};
-    int error;
     for (unsigned waited = 0; waited < DOWN_WAIT_MS; waited += LOOK_EVERY_MS) {
-        if (!is_up(cli, &error))
+        if (!runs(s))
             return tell(cli, "Down.", false, false);
         nanosleep(&pause, NULL);
     }
     return say_no(cli, "Look at its log.", "The daemon of %s was told to end, but has not within 10 s.", cli->state);
 }
 
-int command_down(struct cli *cli, const struct arguments *a)
+/* One without a control socket is ending already. */
+static int stop(struct cli *cli, const struct state *s)
 {
-    struct state s;
     int error;
-    (void)a;
-    int result = state_open(cli, &s);
-    if (result)
-        return result;
-    state_close(&s);
     if (!is_up(cli, &error) && error == ERROR_NOT_FOUND)
-        return geteuid() == 0 ? undarken(cli) : tell(cli, "It is down already.", false, true);
+        return wait_until_down(cli, s);
     json_t *answer = control_answer(cli, "down", NULL, DOWN_WAIT_MS);
     if (!answer)
         return EXIT_NO;
     json_decref(answer);
-    return wait_until_down(cli);
+    return wait_until_down(cli, s);
+}
+
+int command_down(struct cli *cli, const struct arguments *a)
+{
+    struct state s;
+    (void)a;
+    int result = state_open(cli, &s);
+    if (result)
+        return result;
+    if (runs(&s))
+        result = stop(cli, &s);
+    else
+        result = geteuid() == 0 ? undarken(cli) : tell(cli, "It is down already.", false, true);
+    state_close(&s);
+    return result;
 }

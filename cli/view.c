@@ -22,33 +22,64 @@ struct reading {
 
 /* ---- Openings ---- */
 
+/* Room for one more pointer; it doubles at powers of two. */
+static int make_room(struct view *v)
+{
+    uint32_t count = v->opening_count;
+    if ((count & (count - 1)) != 0)
+        return 0;
+    struct view_opening **more = realloc(v->openings, (count ? 2 * (size_t)count : 1) * sizeof(struct view_opening *));
+    if (!more)
+        return ERROR_MEMORY;
+    v->openings = more;
+    return 0;
+}
+
 static int take_opening(void *context, const uint8_t *bytes, size_t len)
 {
     struct reading *r = context;
     struct view *v = r->out;
-    if ((v->opening_count & (v->opening_count - 1)) == 0) {
-        size_t room = v->opening_count ? 2 * (size_t)v->opening_count : 1;
-        struct view_opening *more = realloc(v->openings, room * sizeof(*more));
-        if (!more)
-            return ERROR_MEMORY;
-        v->openings = more;
-    }
-    struct view_opening *o = &v->openings[v->opening_count];
-    int error = opening_commitment(r->cli->crypto, o->commitment, bytes, len);
+    struct view_opening *o = calloc(1, sizeof(*o));
+    int error = o ? make_room(v) : ERROR_MEMORY;
+    if (!error)
+        error = opening_commitment(r->cli->crypto, o->commitment, bytes, len);
     if (!error)
         error = opening_decode(&o->opening, bytes, len);
-    if (!error)
-        v->opening_count++;
+    if (error) {
+        free(o);
+        return error;
+    }
     o->pending = r->pending;
     o->device = r->device;
-    return error;
+    v->openings[v->opening_count++] = o;
+    return 0;
+}
+
+static int compare_commitments(const void *a, const void *b)
+{
+    const struct view_opening *const *x = a, *const *y = b;
+    return memcmp((*x)->commitment, (*y)->commitment, SHA256_SIZE);
+}
+
+static void sort_openings(struct view *v)
+{
+    if (v->opening_count > 0)
+        qsort(v->openings, v->opening_count, sizeof(struct view_opening *), compare_commitments);
 }
 
 const struct opening *view_opening(const struct view *v, const uint8_t commitment[SHA256_SIZE])
 {
-    for (uint32_t i = 0; i < v->opening_count; i++)
-        if (memcmp(v->openings[i].commitment, commitment, SHA256_SIZE) == 0)
-            return &v->openings[i].opening;
+    uint32_t low = 0, high = v->opening_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = memcmp(v->openings[middle]->commitment, commitment, SHA256_SIZE);
+        if (order == 0)
+            return &v->openings[middle]->opening;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NULL;
 }
 
@@ -156,7 +187,9 @@ static int read_name(struct reading *r, const struct files *f)
     size_t len;
     char *name = r->out->network_name;
     int error = files_read(f, KEPT_NETWORK, name, NAME_MAX_LEN, &len);
-    return error == ERROR_NOT_FOUND ? 0 : error;
+    if (error)
+        return error == ERROR_NOT_FOUND ? 0 : error;
+    return name_is_valid(name, len) ? 0 : ERROR_MALFORMED; /* it is shown, and printed into tickets */
 }
 
 /* The ticket that this node began with founds the network while there is no log. */
@@ -224,7 +257,9 @@ static int read_outbox(struct reading *r, const struct state *s)
 {
     struct outbox_reading o = {r, state_files(s, STATE_OUTBOX)};
     r->pending = true;
-    return files_each(&o.files, read_submission, &o);
+    int error = files_each(&o.files, read_submission, &o);
+    r->pending = false;
+    return error;
 }
 
 int view_read(struct cli *cli, struct view *out, const struct state *s)
@@ -233,6 +268,9 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
     struct files ledger = state_files(s, STATE_LEDGER), openings = state_files(s, STATE_OPENINGS);
     memset(out, 0, sizeof(*out));
     int error = fold_new(&out->fold, cli->crypto);
+    /* What leaves the outbox stands in the ledger by then: read in this order, it is seen in one of them at least. */
+    if (!error)
+        error = read_outbox(&r, s);
     if (!error)
         error = read_log(&ledger, take_record, &r);
     if (!error)
@@ -241,8 +279,7 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
         error = read_founding(&r, &ledger);
     if (!error)
         error = read_name(&r, &ledger);
-    if (!error)
-        error = read_outbox(&r, s);
+    sort_openings(out);
     if (error == ERROR_MALFORMED)
         say_no(cli, "Bring it back from a backup, or have the device invited again.", "The ledger in %s is damaged.",
                s->path);
@@ -255,8 +292,10 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
 
 void view_clear(struct view *v)
 {
-    for (uint32_t i = 0; i < v->opening_count; i++)
-        opening_clear(&v->openings[i].opening);
+    for (uint32_t i = 0; i < v->opening_count; i++) {
+        opening_clear(&v->openings[i]->opening);
+        free(v->openings[i]);
+    }
     free(v->openings);
     if (v->fold)
         fold_free(v->fold);
@@ -280,13 +319,14 @@ void view_each_device(const struct view *v, void (*each)(void *, const struct vi
 {
     for (uint32_t i = 0; i < fold_device_count(v->fold); i++) {
         const struct fold_device *d = fold_device_at(v->fold, i);
-        const struct view_device device = {d->id, view_is_there(d) ? view_invite(v, d) : NULL};
+        bool ended = d->state == DEVICE_INVITED && !fold_invite_is_open(v->fold, d, v->time);
+        const struct view_device device = {d->id, ended, view_is_there(d) ? view_invite(v, d) : NULL};
         if (device.invite)
             each(context, &device);
     }
     for (uint32_t i = 0; i < v->opening_count; i++) {
-        const struct view_opening *o = &v->openings[i];
-        const struct view_device device = {o->device, &o->opening.invite};
+        const struct view_opening *o = v->openings[i];
+        const struct view_device device = {o->device, false, &o->opening.invite};
         if (o->pending && o->opening.kind == OPENING_INVITE)
             each(context, &device);
     }
@@ -294,16 +334,17 @@ void view_each_device(const struct view *v, void (*each)(void *, const struct vi
 
 struct name_question {
     const char *name;
-    bool known;
+    bool known, taken;
     struct device_id id;
 };
 
 static void compare_name(void *context, const struct view_device *device)
 {
     struct name_question *q = context;
-    if (q->known || strcmp(device->invite->name, q->name) != 0)
+    if (q->taken || strcmp(device->invite->name, q->name) != 0)
         return;
     q->known = true;
+    q->taken = !device->ended;
     q->id = device->id;
 }
 
@@ -315,18 +356,25 @@ bool view_device(const struct view *v, const char *name, struct device_id *out)
     return q.known;
 }
 
+bool view_name_is_taken(const struct view *v, const char *name)
+{
+    struct name_question q = {.name = name};
+    view_each_device(v, compare_name, &q);
+    return q.taken;
+}
+
 bool view_policy_waits(const struct view *v)
 {
     bool waits = false;
     for (uint32_t i = 0; i < v->opening_count; i++)
-        waits |= v->openings[i].pending && v->openings[i].opening.kind == OPENING_RULES;
+        waits |= v->openings[i]->pending && v->openings[i]->opening.kind == OPENING_RULES;
     return waits;
 }
 
 bool view_group(const struct view *v, const char *name, struct subject *out)
 {
     for (uint32_t i = 0; i < v->opening_count; i++) {
-        const struct opening *o = &v->openings[i].opening;
+        const struct opening *o = &v->openings[i]->opening;
         for (uint32_t g = 0; o->kind == OPENING_INVITE && g < o->invite.group_count; g++)
             if (strcmp(o->invite.groups[g].name, name) == 0) {
                 *out = o->invite.groups[g].id;

@@ -19,7 +19,7 @@ struct view {
     struct fold *fold;
     uint64_t time; /* the greatest that the ledger knows, s */
     uint32_t opening_count;
-    struct view_opening *openings;
+    struct view_opening **openings;      /* by commitment */
     char network_name[NAME_MAX_LEN + 1]; /* empty: not known */
 };
 
@@ -32,14 +32,17 @@ const struct opening *view_opening(const struct view *v, const uint8_t commitmen
 const struct opening_invite *view_invite(const struct view *v, const struct fold_device *d);
 /* Neither taken back nor revoked. */
 bool view_is_there(const struct fold_device *d);
-/* The device of that name, invited or joined, or whose invite waits. */
+/* The device of that name, invited or joined, or whose invite waits; else one whose invite ended unused. */
 bool view_device(const struct view *v, const char *name, struct device_id *out);
+/* Whether one of the former has that name: an invite that ended unused holds it no more. */
+bool view_name_is_taken(const struct view *v, const char *name);
 bool view_group(const struct view *v, const char *name, struct subject *out);
 /* Whether a policy waits in the outbox. */
 bool view_policy_waits(const struct view *v);
 /* Calls `each` for what every device's invite says that is there or waits. */
 struct view_device {
     struct device_id id;
+    bool ended; /* an invite that nobody can use any more */
     const struct opening_invite *invite;
 };
 void view_each_device(const struct view *v, void (*each)(void *context, const struct view_device *device),

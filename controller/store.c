@@ -213,14 +213,19 @@ static int add_opening(struct openings *o, sqlite3_stmt *q)
         o->at = moved;
         o->capacity = wider;
     }
+    struct sequencer_opening *next = &o->at[o->count];
+    if (!digest_at(q, 0, next->commitment))
+        return ERROR_MALFORMED;
     struct frame_view content = blob_at(q, 1);
     uint8_t *copy = malloc(content.len + 1);
     if (!copy)
         return ERROR_MEMORY;
     if (content.len)
         memcpy(copy, content.bytes, content.len);
-    o->at[o->count].bytes = (struct frame_view){copy, content.len};
-    return digest_at(q, 0, o->at[o->count++].commitment) ? 0 : ERROR_MALFORMED;
+    next->bytes.bytes = copy;
+    next->bytes.len = content.len;
+    o->count++;
+    return 0;
 }
 
 static int read_openings(struct store *s, int64_t place, struct openings *out)

@@ -18,7 +18,7 @@ struct client {
     size_t line_len;
     char *answer; /* not sent yet */
     size_t answer_len, sent;
-    uint64_t moved; /* when it last took some of it */
+    uint64_t moved; /* when it last took some of it, or said something */
 };
 
 struct control {
@@ -142,7 +142,14 @@ static void pull(struct client *client)
         return;
     }
     client->line_len += (size_t)count;
+    client->moved = loop_monotonic();
     take_lines(client);
+}
+
+/* Lines that came together wait for each other's answers here, not in the socket. */
+static bool has_line(const struct client *client)
+{
+    return client->id != 0 && !client->busy && client->line_len > 0 && memchr(client->line, '\n', client->line_len);
 }
 
 static void ready(void *context, int fd)
@@ -154,9 +161,9 @@ static void ready(void *context, int fd)
         push(client);
     else if (client->busy)
         drop(client); /* only an error is told while it waits */
-    else
+    else if (!has_line(client))
         pull(client);
-    if (client->id == id && !client->busy && client->line_len > 0)
+    if (client->id == id && has_line(client))
         take_lines(client);
 }
 
@@ -172,21 +179,37 @@ static int begin_client(struct control *c, struct client *client, int fd)
     }
     if (++c->last_id == 0)
         c->last_id = 1;
-    *client = (struct client){.control = c, .id = c->last_id, .fd = fd, .line = line};
+    *client = (struct client){.control = c, .id = c->last_id, .fd = fd, .line = line, .moved = loop_monotonic()};
     return 0;
+}
+
+/* A free place, or that of the client that has been idle for the longest time. */
+static struct client *find_place(struct control *c)
+{
+    struct client *idle = NULL;
+    uint64_t since = loop_monotonic() - PATIENCE;
+    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &c->clients[i];
+        if (client->id == 0)
+            return client;
+        if (!client->busy && client->moved < since) {
+            idle = client;
+            since = client->moved;
+        }
+    }
+    if (idle)
+        drop(idle);
+    return idle;
 }
 
 static void accept_client(void *context, int listening)
 {
     struct control *c = context;
-    struct client *free_one = NULL;
     int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++)
-        if (c->clients[i].id == 0)
-            free_one = &c->clients[i];
-    if (!free_one || !may_ask(c, fd) || begin_client(c, free_one, fd) != 0)
+    struct client *place = may_ask(c, fd) ? find_place(c) : NULL;
+    if (!place || begin_client(c, place, fd) != 0)
         close(fd);
 }
 
@@ -241,16 +264,22 @@ void control_answer(struct control *c, uint32_t id, const char *text, size_t len
 
 void control_timer(struct control *c, uint64_t now)
 {
-    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++)
+    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++) {
         if (c->clients[i].answer && now >= c->clients[i].moved + PATIENCE)
             drop(&c->clients[i]);
+        if (has_line(&c->clients[i]))
+            take_lines(&c->clients[i]);
+    }
 }
 
 uint64_t control_deadline(const struct control *c)
 {
     uint64_t first = UINT64_MAX;
-    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++)
+    for (uint32_t i = 0; i < CONTROL_CLIENTS; i++) {
         if (c->clients[i].answer && c->clients[i].moved + PATIENCE < first)
             first = c->clients[i].moved + PATIENCE;
+        if (has_line(&c->clients[i]))
+            first = 0;
+    }
     return first;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine_node.h"
+#include "net/memory.h"
 #include "proc/drop.h"
 #include "proc/permits.h"
 #include "roles.h"
@@ -90,6 +91,8 @@ static int open_links(struct engine_node *n, bool controller)
         error = open_link(n, &n->keys, ENGINE_FD_KEYS, PROC_KEYS, hear_keys);
     if (error == 0)
         error = open_link(n, &n->state, ENGINE_FD_STATE, PROC_STATE, hear_state);
+    if (error == 0) /* until there is a key to speak with others under, what the state says can't be done */
+        error = loop_want_read(engine_loop(n->engine), ENGINE_FD_STATE, false);
     if (error == 0 && controller)
         error = open_link(n, &n->controller, ENGINE_FD_CONTROLLER, PROC_CONTROLLER, hear_controller);
     return error;
@@ -146,6 +149,7 @@ static int run(struct engine_node *n)
     int error = ipc_send(n->parent.ipc, IPC_READY, NULL, 0);
     if (error != 0)
         return error;
+    memory_release_code();
     arm_timer(n);
     while (n->error == 0)
         turn(n);

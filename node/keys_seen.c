@@ -12,6 +12,7 @@
 /* Timestamps tell no more of the clock than they must; below that, they count. */
 #define TIMESTAMP_STEP (UINT64_C(1) << 24)
 #define DAY (UINT64_C(86400) * SECOND)
+#define DOUBTFUL (30 * DAY) /* so far ahead of our last initiation, a clock may be right or not */
 #define PLAUSIBLE_FROM (UINT64_C(1793491200) * SECOND) /* 2026-11-01: this source is no older */
 
 struct record {
@@ -62,13 +63,25 @@ static bool make_room(struct record **records, uint32_t count, uint32_t *capacit
     return true;
 }
 
+/* What was seen while both clocks were far ahead would lock its sender out for good. It cannot be replayed, being too
+ * far ahead; what it hid can, so only a timestamp of this day takes its place. */
+static bool is_void(const uint8_t seen[MESSAGE_TIMESTAMP_SIZE], const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE],
+                    uint64_t wall)
+{
+    return timestamp_is_too_far_ahead(seen, wall) && get_be64(timestamp) >= TAI64_EPOCH + (wall - DAY) / SECOND;
+}
+
 /* 1: it is greater than what was known, and is now known; 0: it is not; or an error. */
-static int learn(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE])
+static int learn(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE],
+                 uint64_t wall)
 {
     uint32_t at = place_of(s, key);
     bool known = at < s->count && is_of(&s->records[at], key);
-    if (known && memcmp(timestamp, s->records[at].timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0)
-        return 0;
+    if (known && memcmp(timestamp, s->records[at].timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0) {
+        if (!is_void(s->records[at].timestamp, timestamp, wall))
+            return 0;
+        s->suspect = true; /* the log must forget it too */
+    }
     if (!known) {
         if (s->count == SEEN_MAX)
             return ERROR_FULL;
@@ -86,7 +99,7 @@ static int load(void *context, const uint8_t *bytes, size_t len)
     struct seen *s = context;
     if (len != sizeof(struct record))
         return ERROR_MALFORMED;
-    int result = learn(s, bytes, bytes + MESSAGE_KEY_SIZE);
+    int result = learn(s, bytes, bytes + MESSAGE_KEY_SIZE, 0);
     s->logged++;
     return result < 0 ? result : 0;
 }
@@ -119,9 +132,10 @@ uint32_t seen_count(const struct seen *s)
     return s->count;
 }
 
-int seen_note(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE])
+int seen_note(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE],
+              uint64_t wall)
 {
-    int result = learn(s, key, timestamp);
+    int result = learn(s, key, timestamp, wall);
     if (result <= 0)
         return result < 0 ? result : ERROR_REPLAYED;
     /* While the disk is full, the records themselves say what is to be written: no list grows. */
@@ -218,14 +232,44 @@ static int keep_floor(struct own_time *t)
     return error;
 }
 
-int own_time_next(struct own_time *t, uint64_t wall, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The clock and our last initiation are so far apart that peers take no account of one of them: either the clock is
+ * wrong or it was. */
+static bool is_doubtful(const struct own_time *t, uint64_t wall)
+{
+    return t->last != 0 && (wall > t->last + DOUBTFUL || (wall >= PLAUSIBLE_FROM && t->last > wall + DAY));
+}
+
+static void put_timestamp(uint8_t out[MESSAGE_TIMESTAMP_SIZE], uint64_t wall)
+{
+    put_be64(out, TAI64_EPOCH + wall / SECOND);
+    put_be32(out + 8, (uint32_t)(wall % SECOND));
+}
+
+int own_time_next(struct own_time *t, uint64_t wall, uint32_t index, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 {
     uint64_t coarse = wall & ~(TIMESTAMP_STEP - 1);
-    t->last = coarse > t->last ? coarse : t->last + 1;
-    int error = t->last > t->durable ? keep_floor(t) : 0;
-    put_be64(out, TAI64_EPOCH + t->last / SECOND);
-    put_be32(out + 8, (uint32_t)(t->last % SECOND));
-    return error;
+    bool doubtful = is_doubtful(t, wall);
+    /* Parity of this kind shares no rhythm with peers that are tried in turn. */
+    if (doubtful && __builtin_parity(t->doubts++)) {
+        t->by_clock = later(coarse, t->by_clock + 1);
+        t->doubted = index;
+        put_timestamp(out, t->by_clock);
+        return 0;
+    }
+    t->last = doubtful ? t->last + 1 : later(coarse, t->last + 1);
+    put_timestamp(out, t->last);
+    return t->last > t->durable ? keep_floor(t) : 0;
+}
+
+void own_time_answered(struct own_time *t, uint32_t index)
+{
+    if (t->by_clock != 0 && index == t->doubted)
+        t->last = later(t->last, t->by_clock);
 }
 
 bool timestamp_is_too_far_ahead(const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], uint64_t wall)

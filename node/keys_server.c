@@ -124,8 +124,9 @@ static void judge_timestamp(struct keys_server *k, struct static_step *step)
     if (step->result != 0)
         return;
     int error = ERROR_REPLAYED;
-    if (!timestamp_is_too_far_ahead(step->text, k->setup.wall()))
-        error = seen_note(k->seen, step->remote, step->text);
+    uint64_t wall = k->setup.wall();
+    if (!timestamp_is_too_far_ahead(step->text, wall))
+        error = seen_note(k->seen, step->remote, step->text, wall);
     if (error != 0)
         refuse(step, error);
 }
@@ -135,7 +136,7 @@ static int serve_own(struct keys_server *k)
     int error = 0;
     while (k->own.count > 0 && error == 0) {
         struct static_step *step = queue_at(&k->own, 0);
-        tell_trouble(k, own_time_next(&k->own_time, k->setup.wall(), step->text));
+        tell_trouble(k, own_time_next(&k->own_time, k->setup.wall(), step->local_index, step->text));
         run(k, step);
         error = reply(k, step);
         queue_drop(&k->own, 1);
@@ -152,8 +153,10 @@ static int serve_others(struct keys_server *k)
     for (uint32_t i = 0; i < count; i++) {
         struct static_step *step = queue_at(&k->other, i);
         run(k, step);
-        if (purpose_of(step) != STEP_THEIR_TIMESTAMP)
+        if (purpose_of(step) != STEP_THEIR_TIMESTAMP) {
+            own_time_answered(&k->own_time, step->local_index);
             continue;
+        }
         judge_timestamp(k, step);
         noted = true;
     }

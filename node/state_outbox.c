@@ -8,7 +8,7 @@
 
 #define SUBMISSION_MAX (16u << 20)
 
-const struct outcome *state_outcome(const struct state *s, const uint8_t statement[SHA256_SIZE])
+struct outcome *state_outcome(struct state *s, const uint8_t statement[SHA256_SIZE])
 {
     for (uint32_t i = 0; i < OUTCOMES_MAX; i++)
         if (s->outcomes[i].known && memcmp(s->outcomes[i].statement, statement, SHA256_SIZE) == 0)

@@ -1,9 +1,9 @@
 #include "ways.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -31,16 +31,20 @@ struct opening {
     char *complaint;
 };
 
-__attribute__((format(printf, 3, 4))) static int complain(struct opening *o, int error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(o->complaint, PLACE_COMPLAINT, format, arguments);
-    va_end(arguments);
-    return error;
-}
-
 /* ---- The interface ---- */
+
+/* Hosts that turned IPv6 off mean their uplinks. */
+static void enable_ipv6(const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* a kernel without */
+    ssize_t ignored = write(fd, "0", 1);
+    (void)ignored;
+    close(fd);
+}
 
 static int open_tun(struct opening *o)
 {
@@ -49,10 +53,11 @@ static int open_tun(struct opening *o)
     const struct tun_options options = {.mtu = WAYS_MTU};
     int error = tun_open(&w->tun, name, &options);
     if (error != 0)
-        return complain(o, error, "The interface %s cannot be made: %s", name, error_sentence(error));
+        return complain(o->complaint, error, "The interface %s cannot be made: %s", name, error_sentence(error));
     snprintf(w->name, sizeof(w->name), "%s", tun_name(w->tun));
     w->interface = if_nametoindex(w->name);
-    return w->interface != 0 ? 0 : complain(o, ERROR_GONE, "The interface %s was deleted.", w->name);
+    enable_ipv6(w->name);
+    return w->interface != 0 ? 0 : complain(o->complaint, ERROR_GONE, "The interface %s was deleted.", w->name);
 }
 
 /* ---- Darkness ---- */
@@ -80,11 +85,12 @@ static int darken_port(struct opening *o, uint16_t port)
     if (error == 0)
         error = darken_apply(text);
     if (error == ERROR_NOT_FOUND)
-        return complain(o, error,
+        return complain(o->complaint, error,
                         "The host cannot be darkened: /usr/sbin/nft is missing. Install nftables, or leave out "
                         "--darken.");
     if (error != 0)
-        return complain(o, error, "The host cannot be darkened: nft refused the rules (its reason is in the log).");
+        return complain(o->complaint, error,
+                        "The host cannot be darkened: nft refused the rules (its reason is in the log).");
     w->darkened = true;
     return 0;
 }
@@ -106,8 +112,8 @@ static int open_port(struct opening *o, uint16_t port)
         return error;
     error = udp_open_sockets(port, o->ways->udp, &o->ways->port);
     return error == 0 ? 0
-                      : complain(o, error, "UDP port %u cannot be opened: %s Choose another with --listen.", port,
-                                 error_sentence(error));
+                      : complain(o->complaint, error, "UDP port %u cannot be opened: %s Choose another with --listen.",
+                                 port, error_sentence(error));
 }
 
 /* What is asked for, or was used before; else one of our own choice, since darkness comes before the port. */
@@ -127,9 +133,9 @@ static int open_some_port(struct opening *o)
 static int keep_port(struct opening *o)
 {
     int error = place_keep_port(o->place, o->ways->port);
-    return error == 0
-               ? 0
-               : complain(o, error, "%.200s/node.conf cannot be written: %s", o->place->path, error_sentence(error));
+    return error == 0 ? 0
+                      : complain(o->complaint, error, "%.200s/node.conf cannot be written: %s", o->place->path,
+                                 error_sentence(error));
 }
 
 /* ---- The control socket ---- */
@@ -168,7 +174,7 @@ static int open_control(struct opening *o)
         int number = errno;
         if (fd >= 0)
             close(fd);
-        return complain(o, ERROR_IO, "The control socket %s cannot be made: %s.", path, strerror(number));
+        return complain(o->complaint, ERROR_IO, "The control socket %s cannot be made: %s.", path, strerror(number));
     }
     o->ways->control = fd;
     return 0;
@@ -182,7 +188,7 @@ static int join_keep(struct opening *o)
     *all = o->options->keep;
     for (uint32_t i = 0; i < o->place->conf.keep.count; i++) {
         if (all->count == KEEP_MAX)
-            return complain(o, ERROR_FULL, "More than %u ports are to be kept.", KEEP_MAX);
+            return complain(o->complaint, ERROR_FULL, "More than %u ports are to be kept.", KEEP_MAX);
         all->ports[all->count++] = o->place->conf.keep.ports[i];
     }
     return 0;
@@ -220,14 +226,17 @@ int ways_open(struct ways *out, const struct options *options, struct place *pla
     return error;
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 void ways_give_away(struct ways *w)
 {
-    int *const fds[] = {&w->udp[0], &w->udp[1], &w->control};
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-        if (*fds[i] >= 0)
-            close(*fds[i]);
-        *fds[i] = -1;
-    }
+    close_fd(&w->udp[0]);
+    close_fd(&w->udp[1]);
     tun_close(w->tun);
     w->tun = NULL;
 }
@@ -235,18 +244,18 @@ void ways_give_away(struct ways *w)
 void ways_close(struct ways *w, const struct place *place)
 {
     char path[CONTROL_PATH_MAX];
-    bool was_up = w->interface != 0;
     ways_give_away(w);
-    if (was_up) {
-        control_path(place, path);
-        unlink(path);
-    }
     if (w->darkened && remove_table(place->hash) != 0)
         log_line("warning", "nft", "what=\"the host stays dark\" todo=\"nft delete table inet nightjar_%.8s\"",
                  place->hash);
     if (w->guarded && unguard_overlay(place->hash) != 0)
         log_line("warning", "nft", "todo=\"nft delete table inet nightjar_%.8s_overlay\"", place->hash);
     w->darkened = w->guarded = false;
+    if (w->control >= 0) {
+        control_path(place, path);
+        unlink(path);
+    }
+    close_fd(&w->control);
 }
 
 int ways_undarken(const struct place *place)
@@ -295,15 +304,32 @@ static void guard_overlay(struct ways *w, const struct place *place, const struc
                  error_sentence(error));
 }
 
+static int set_ipv6(const struct ways *w, const struct ipc_configure *what)
+{
+    if (is_zero(what->ipv6, sizeof(what->ipv6)))
+        return 0;
+    return netlink_add_address(w->interface, what->ipv6, sizeof(what->ipv6), what->ipv6_len);
+}
+
+/* One of the two is enough to go on with. */
+static int set_addresses(struct ways *w, const struct ipc_configure *what, struct ipc_configured *out)
+{
+    int error = set_ipv6(w, what);
+    int error4 = what->has_ipv4 ? set_ipv4(w, what, out) : 0;
+    bool has4 = what->has_ipv4 && error4 == 0 && out->ipv4_left_out == 0;
+    if (error == 0 || !has4)
+        return error != 0 ? error : error4;
+    log_line("warning", "ipv6-left-out", "why=\"%s\"", error_sentence(error));
+    return 0;
+}
+
 void ways_configure(struct ways *w, const struct place *place, const struct ipc_configure *what,
                     struct ipc_configured *out)
 {
     *out = (struct ipc_configured){0};
     int error = netlink_set_up(w->interface);
-    if (error == 0 && !is_zero(what->ipv6, sizeof(what->ipv6)))
-        error = netlink_add_address(w->interface, what->ipv6, sizeof(what->ipv6), what->ipv6_len);
-    if (error == 0 && what->has_ipv4)
-        error = set_ipv4(w, what, out);
+    if (error == 0)
+        error = set_addresses(w, what, out);
     out->error = error;
     if (error == 0)
         guard_overlay(w, place, what, out);

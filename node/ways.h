@@ -16,7 +16,7 @@ struct ways {
     char name[16]; /* of the interface */
     int udp[2];    /* -1: none */
     uint16_t port;
-    int control; /* listening; -1 while joining */
+    int control; /* listening, for state to accept from; -1 while joining */
     bool darkened;
     bool guarded;     /* overlay addresses, on other interfaces */
     struct keep keep; /* of the command line and node.conf */
@@ -25,7 +25,8 @@ struct ways {
 /* In the order that leaves no moment of light: interface, table, port. On failure a sentence. */
 must_check int ways_open(struct ways *out, const struct options *options, struct place *place,
                          char complaint[PLACE_COMPLAINT]);
-/* The children have them. */
+/* The children have the interface and the port. The control socket stays open here, too: that it can be connected to
+ * says that the daemon has not wholly ended. */
 void ways_give_away(struct ways *w);
 /* Orderly: the control socket's name and the table go as well. */
 void ways_close(struct ways *w, const struct place *place);

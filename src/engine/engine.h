@@ -98,6 +98,8 @@ int engine_path(const struct engine *e, peer_id peer, struct endpoint *endpoint,
 
 /* Begins a handshake now (unless one is under way or the session is fresh, under a minute old). */
 void engine_connect(struct engine *e, peer_id peer);
+/* The same, however young the session: the peer has lost it. */
+void engine_reconnect(struct engine *e, peer_id peer);
 /* An initiation of this peer is authenticated, told to `intruder`, and never answered. Sessions that it has go on. */
 void engine_set_silent(struct engine *e, peer_id peer, bool silent);
 /* Besides our static key we also answer on this one (static_step.local = 1), to `peer` alone; NULL: no longer. */

@@ -23,6 +23,14 @@ void engine_connect(struct engine *e, peer_id peer)
     engine_carry_out(e, &actions);
 }
 
+void engine_reconnect(struct engine *e, peer_id peer)
+{
+    struct tunnel_actions actions;
+    actions.count = 0;
+    tunnel_peer_reconnect(e->tunnel, peer, engine_now(), &actions);
+    engine_carry_out(e, &actions);
+}
+
 void engine_set_silent(struct engine *e, peer_id peer, bool silent)
 {
     tunnel_peer_set_silent(e->tunnel, peer, silent);

@@ -225,7 +225,7 @@ static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_
 /* Returns false when there was nothing to read. */
 static bool read_packet(struct sender *s)
 {
-    struct virtio_net_hdr header;
+    struct virtio_net_hdr header = {0};
     if (!s->engine->tun)
         return false;
     int len = tun_read(s->engine->tun, &header, s->in, TUN_PACKET_MAX);

@@ -5,20 +5,16 @@
 
 #include "ledger/replica_internal.h"
 
-#define HOUSEKEEPING (5 * REPLICA_SECOND)
-#define CLOCK_SLACK 300u       /* s that a clock may be behind */
-#define FLOOR_KEPT_EVERY 3600u /* s */
-#define RELAY_AWAITED (15 * REPLICA_SECOND)
+#define HOUSEKEEPING (5 * SECOND)
+#define HOUSEKEEPING_AT_REST (30 * SECOND) /* while nothing is missing and nothing happens */
+#define CLOCK_SLACK 300u                   /* s that a clock may be behind */
+#define FLOOR_KEPT_EVERY 3600u             /* s */
+#define RELAY_AWAITED (15 * SECOND)
 
 const struct device_id replica_controller = {
     {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 
-bool id_equal(const struct device_id *a, const struct device_id *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
-
-void send_frame(struct replica *r, const struct device_id *to, const struct frame *frame)
+void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame)
 {
     uint8_t bytes[FRAME_MAX];
     int len = frame_encode(frame, bytes, sizeof(bytes));
@@ -44,16 +40,17 @@ void replica_free(struct replica *r)
 {
     if (!r)
         return;
-    known_clear(r);
-    policy_clear(&r->policy);
-    follow_clear(r);
-    serve_clear(r);
-    errand_clear(r);
-    submissions_clear(r);
-    take_aways_clear(r);
-    join_clear(r);
-    openings_clear(&r->openings);
-    history_clear(&r->history);
+    replica_known_clear(r);
+    replica_policy_clear(&r->policy);
+    replica_meetings_clear(r);
+    replica_follow_clear(r);
+    replica_serve_clear(r);
+    replica_errand_clear(r);
+    replica_submissions_clear(r);
+    replica_take_aways_clear(r);
+    replica_join_clear(r);
+    replica_openings_clear(&r->openings);
+    replica_history_clear(&r->history);
     for (uint32_t i = 0; i < WAITING_OPENINGS; i++)
         free(r->waiting[i].bytes);
     fold_free(r->fold);
@@ -62,7 +59,7 @@ void replica_free(struct replica *r)
 
 /* ---- time ---- */
 
-void learn_time(struct replica *r, uint64_t seconds)
+void replica_learn_time(struct replica *r, uint64_t seconds)
 {
     if (seconds > r->floor)
         r->floor = seconds;
@@ -86,7 +83,7 @@ int replica_restore_opening(struct replica *r, const uint8_t *bytes, size_t len)
     uint8_t commitment[SHA256_SIZE];
     int error = opening_commitment(r->c, commitment, bytes, len);
     if (!error)
-        error = openings_add(&r->openings, commitment, bytes, len);
+        error = replica_openings_add(&r->openings, commitment, bytes, len);
     return error == ERROR_EXISTS ? 0 : error;
 }
 
@@ -115,60 +112,65 @@ int replica_restore_base(struct replica *r, const uint8_t *bytes, size_t len)
 static void look_at_policy(struct replica *r, const uint8_t *bytes, size_t len)
 {
     struct statement s;
-    if (r->fold && statement_decode(r->c, &s, bytes, len) == 0 && s.kind == STATEMENT_POLICY && known_refresh(r) == 0)
-        policy_compile(r);
+    if (r->fold && statement_decode(r->c, &s, bytes, len) == 0 && s.kind == STATEMENT_POLICY &&
+        replica_known_refresh(r) == 0)
+        replica_policy_compile(r);
 }
 
 int replica_restore_entry(struct replica *r, uint64_t index, uint64_t time, enum fold_verdict verdict,
                           const uint8_t *bytes, size_t len)
 {
-    if (index != history_end(&r->history) || verdict >= VERDICT_COUNT)
+    if (index != replica_history_end(&r->history) || verdict >= VERDICT_COUNT)
         return ERROR_MALFORMED;
     look_at_policy(r, bytes, len);
     int error = r->fold ? 0 : fold_new(&r->fold, r->c);
     if (!error)
-        error = restore_entry(r, time, verdict, (struct frame_view){bytes, len});
+        error = replica_apply_kept(r, time, verdict, (struct frame_view){bytes, len});
     return error ? error : is_of_network(r) ? 0 : ERROR_MALFORMED;
 }
 
 int replica_restore_take_away(struct replica *r, const uint8_t *bytes, size_t len)
 {
-    (void)take_away_take(r, bytes, len, false); /* one that is sequenced meanwhile is not held again */
+    (void)replica_take_away_take(r, bytes, len, false, NULL); /* one that is sequenced meanwhile is not held again */
     return 0;
 }
 
-/* A head that is behind what was kept is no harm: it was about to be written. One that is ahead, or of another chain,
- * is not ours. */
+/* One that is ahead of the entries that were kept, or whose sequencer was replaced, is no harm: the next one comes. One
+ * of another chain is not ours. */
 int replica_restore_head(struct replica *r, const uint8_t bytes[SIGNED_HEAD_SIZE])
 {
     struct signed_head head;
     signed_head_decode(&head, bytes);
-    const struct entry *e = history_at(&r->history, head.head.index);
+    const struct entry *e = replica_history_at(&r->history, head.head.index);
     const struct head *ours = r->fold ? fold_head(r->fold) : NULL;
-    const uint8_t *hash = !ours ? NULL : ours->index == head.head.index ? ours->hash : e ? e->head : NULL;
-    if (!hash || memcmp(hash, head.head.hash, SHA256_SIZE) != 0 || signed_head_verify(r->c, &head, &r->config.network))
+    if (!ours || !fold_sequences(r->fold, head.sequencer))
+        return 0;
+    const uint8_t *hash = ours->index == head.head.index ? ours->hash : e ? e->head : NULL;
+    if (!hash)
+        return 0;
+    if (memcmp(hash, head.head.hash, SHA256_SIZE) != 0 || signed_head_verify(r->c, &head, &r->config.network))
         return ERROR_MALFORMED;
     r->has_signed = true;
     r->signed_head = head;
     memcpy(r->signed_bytes, bytes, SIGNED_HEAD_SIZE);
     r->head_kept = head.head.time;
-    learn_time(r, head.head.time);
+    replica_learn_time(r, head.head.time);
     return 0;
 }
 
 int replica_begin(struct replica *r, uint64_t now, uint64_t wall)
 {
-    if (r->fold && known_refresh(r))
+    if (r->fold && replica_known_refresh(r))
         return ERROR_MEMORY;
-    r->now = r->began = now;
+    r->now = r->alone_since = now;
     r->wall = wall;
     r->begun = true;
-    learn_time(r, r->floor);
+    replica_learn_time(r, r->floor);
     if (r->has_signed)
         r->ops->head(r->ops->context, r->signed_bytes);
-    want_openings(r, 0);
+    replica_want_openings(r, 0);
     r->dirty = true;
-    settle(r);
+    replica_settle(r);
     replica_timer(r, now, wall);
     return 0;
 }
@@ -179,32 +181,35 @@ static void take_waiting(struct replica *r)
 {
     for (uint32_t i = 0; i < WAITING_OPENINGS; i++) {
         struct waiting_opening *w = &r->waiting[i];
-        if (!w->bytes || !take_opening(r, (struct frame_view){w->bytes, w->len}))
+        if (!w->bytes || !replica_take_opening(r, (struct frame_view){w->bytes, w->len}))
             continue;
         free(w->bytes);
         w->bytes = NULL;
     }
 }
 
-void settle(struct replica *r)
+void replica_settle(struct replica *r)
 {
+    if (r->house_next > r->now + HOUSEKEEPING)
+        r->house_next = r->now + HOUSEKEEPING;
     if (!r->dirty || !r->begun)
         return;
     if (r->fold)
         take_waiting(r);
     r->dirty = false;
     if (!r->fold) {
-        publish_self(r);
+        replica_publish_self(r);
         return;
     }
-    if (known_refresh(r)) {
+    if (replica_known_refresh(r)) {
         r->dirty = true; /* the next event tries again */
         return;
     }
-    policy_compile(r);
-    publish(r);
-    follow_better(r);
-    join_look(r);
+    replica_policy_compile(r);
+    replica_publish(r);
+    replica_meetings_look(r);
+    replica_follow_better(r);
+    replica_join_look(r);
 }
 
 /* ---- events ---- */
@@ -213,11 +218,10 @@ void replica_seen(struct replica *r, const struct device_id *id, uint64_t now)
 {
     uint32_t i;
     r->now = now;
-    if (!known_position(r, id, &i) || r->known[i].seen || fold_device_at(r->fold, i)->state != DEVICE_JOINED)
+    if (!replica_known_position(r, id, &i) || r->known[i].seen || fold_device_at(r->fold, i)->state != DEVICE_JOINED)
         return;
     r->known[i].seen = true;
-    r->dirty = true;
-    settle(r);
+    replica_publish_invite(r, i); /* it alone: after a restart thousands come at once */
 }
 
 void replica_intruder(struct replica *r, const struct device_id *id, uint64_t now)
@@ -225,8 +229,8 @@ void replica_intruder(struct replica *r, const struct device_id *id, uint64_t no
     struct device_id other = replica_invite_id(id);
     uint32_t i;
     r->now = now;
-    if (known_position(r, id, &i) || known_position(r, &other, &i))
-        problem_set(r, REPLICA_PROBLEM_TICKET_REUSED, &fold_device_at(r->fold, i)->id, r->known[i].name, true);
+    if (replica_known_position(r, id, &i) || replica_known_position(r, &other, &i))
+        replica_problem_set(r, REPLICA_PROBLEM_TICKET_REUSED, &fold_device_at(r->fold, i)->id, r->known[i].name, true);
 }
 
 static void wait_for_invite(struct replica *r, struct frame_view opening)
@@ -244,7 +248,7 @@ static void wait_for_invite(struct replica *r, struct frame_view opening)
 static void look_at_founder(struct replica *r, const struct device_id *from, struct frame_view bytes)
 {
     struct signed_head head;
-    if (!r->self.answer_invite_key || !id_equal(from, &r->self.invite_peer) || bytes.len != SIGNED_HEAD_SIZE)
+    if (!r->self.answer_invite_key || !device_id_equal(from, &r->self.invite_peer) || bytes.len != SIGNED_HEAD_SIZE)
         return;
     signed_head_decode(&head, bytes.bytes);
     const struct fold_device *self = fold_device_by_id(r->fold, &r->self.id);
@@ -260,15 +264,15 @@ void replica_learn(struct replica *r, const struct device_id *from, struct frame
                    uint64_t now)
 {
     r->now = now;
-    if (!within_limit(r, from, false))
+    if (!replica_within_limit(r, from, false))
         return;
     if (head.len) {
-        follow_head(r, from, head);
+        replica_follow_head(r, from, head);
         look_at_founder(r, from, head);
     }
-    if (opening.len && r->fold && !take_opening(r, opening))
+    if (opening.len && r->fold && !replica_take_opening(r, opening))
         wait_for_invite(r, opening);
-    settle(r);
+    replica_settle(r);
 }
 
 /* Who speaks, and so what he may say. */
@@ -278,7 +282,7 @@ static bool is_ticket_relay(const struct replica *r, const struct device_id *id)
 {
     const struct ticket *t = r->joining.ticket;
     for (uint32_t i = 0; t && i < t->relay_count; i++)
-        if (id_equal(&t->relays[i].device, id))
+        if (device_id_equal(&t->relays[i].device, id))
             return true;
     return false;
 }
@@ -288,57 +292,57 @@ static unsigned who_speaks(const struct replica *r, const struct device_id *from
     uint32_t i, founding;
     if (invite)
         return SPEAKER_INVITE;
-    if (id_equal(from, &replica_controller) || is_ticket_relay(r, from))
+    if (device_id_equal(from, &replica_controller) || is_ticket_relay(r, from))
         return SPEAKER_MEMBER | SPEAKER_UPSTREAM;
-    if (!known_position(r, from, &i))
+    if (!replica_known_position(r, from, &i))
         return 0;
     const struct known *k = &r->known[i];
-    if (founding_device(r, &founding) && founding == i && fold_device_at(r->fold, i)->state == DEVICE_INVITED)
+    if (replica_founding_device(r, &founding) && founding == i && fold_device_at(r->fold, i)->state == DEVICE_INVITED)
         return SPEAKER_MEMBER | SPEAKER_UPSTREAM;
-    if (!is_present(r, i))
+    if (!replica_is_present(r, i))
         return 0;
     return SPEAKER_MEMBER | (k->relay || k->controller ? SPEAKER_UPSTREAM : 0u);
 }
 
 static void take_get(struct replica *r, const struct device_id *from, bool invite, const struct frame *frame)
 {
-    serve_get(r, from, invite, &frame->get);
+    replica_serve_get(r, from, invite, &frame->get);
 }
 
 static void take_part(struct replica *r, const struct device_id *from, bool invite, const struct frame *frame)
 {
     (void)invite;
     if (frame->part.what != SYNC_OFFER)
-        follow_part(r, from, &frame->part);
+        replica_follow_part(r, from, &frame->part);
     else
-        (void)errand_part(r, from, &frame->part);
+        (void)replica_errand_part(r, from, &frame->part);
 }
 
 static void take_join(struct replica *r, const struct device_id *from, bool invite, const struct frame *frame)
 {
-    errand_join(r, from, invite, &frame->join);
+    replica_errand_join(r, from, invite, &frame->join);
 }
 
 static void take_joined(struct replica *r, const struct device_id *from, bool invite, const struct frame *frame)
 {
     (void)invite;
     if (frame->joined.head.len)
-        follow_head(r, from, frame->joined.head);
-    join_verdict(r, &frame->joined);
-    submissions_verdict(r, &frame->joined);
-    errand_verdict(r, from, &frame->joined);
+        replica_follow_head(r, from, frame->joined.head);
+    replica_join_verdict(r, &frame->joined);
+    replica_submissions_verdict(r, &frame->joined);
+    replica_errand_verdict(r, from, &frame->joined);
 }
 
 static void take_statement(struct replica *r, const struct device_id *from, bool invite, const struct frame *frame)
 {
     (void)invite;
-    errand_offer(r, from, &frame->statement);
+    replica_errand_offer(r, from, &frame->statement);
 }
 
 static void take_notice(struct replica *r, const struct device_id *from, bool invite, const struct frame *frame)
 {
     (void)invite;
-    follow_head(r, from, frame->notice.head);
+    replica_follow_head(r, from, frame->notice.head);
     look_at_founder(r, from, frame->notice.head);
 }
 
@@ -368,7 +372,7 @@ void replica_frame(struct replica *r, const struct device_id *from, bool invite,
 {
     struct frame decoded;
     r->now = now;
-    if (!within_limit(r, from, invite))
+    if (!replica_within_limit(r, from, invite))
         return;
     int error = frame_decode(&decoded, frame, len);
     if (error) {
@@ -378,33 +382,45 @@ void replica_frame(struct replica *r, const struct device_id *from, bool invite,
     if (r->joining.ticket && is_ticket_relay(r, from))
         r->joining.heard = now;
     dispatch(r, from, invite, &decoded);
-    settle(r);
+    replica_settle(r);
 }
 
-static void look_at_links(struct replica *r)
+void replica_look_at_links(struct replica *r)
 {
     struct device_id any;
-    bool alone = !r->self.relay && !r->joining.ticket && !choose_upstream(r, 0, &any);
-    problem_set(r, REPLICA_PROBLEM_NO_UPSTREAM, NULL, NULL, alone && r->now >= r->began + RELAY_AWAITED);
+    bool alone = !r->self.relay && !r->joining.ticket && !replica_choose_upstream(r, 0, &any);
+    if (!alone)
+        r->alone_since = r->now;
+    replica_problem_set(r, REPLICA_PROBLEM_NO_UPSTREAM, NULL, NULL, alone && r->now >= r->alone_since + RELAY_AWAITED);
+}
+
+/* An idle node should not wake up to find that there is nothing to do. */
+static bool is_at_rest(struct replica *r)
+{
+    struct device_id any;
+    return r->fold && !r->joining.ticket && !r->dirty && !replica_has_controller(r) &&
+           replica_choose_upstream(r, 0, &any) && !replica_needs_more(r);
 }
 
 void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
 {
     r->now = now;
     r->wall = wall;
-    problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
-    look_at_links(r);
-    follow_timer(r);
-    submissions_timer(r);
-    errand_timer(r);
-    join_timer(r);
-    settle(r);
+    replica_problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
+    replica_look_at_links(r);
+    replica_follow_timer(r);
+    replica_submissions_timer(r);
+    replica_errand_timer(r);
+    replica_join_timer(r);
+    replica_settle(r);
+    r->house_next = now + (is_at_rest(r) ? HOUSEKEEPING_AT_REST : HOUSEKEEPING);
 }
 
 uint64_t replica_deadline(const struct replica *r)
 {
-    const uint64_t deadlines[] = {follow_deadline(r), submissions_deadline(r), errand_deadline(r), join_deadline(r)};
-    uint64_t first = r->now + HOUSEKEEPING;
+    const uint64_t deadlines[] = {replica_follow_deadline(r), replica_submissions_deadline(r),
+                                  replica_errand_deadline(r), replica_join_deadline(r)};
+    uint64_t first = r->house_next;
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         first = deadlines[i] < first ? deadlines[i] : first;
     return first > r->now ? first : r->now + 1;
@@ -420,6 +436,15 @@ const struct fold *replica_fold(const struct replica *r)
 const struct replica_self *replica_self(const struct replica *r)
 {
     return &r->self;
+}
+
+bool replica_sequenced(const struct replica *r, const uint8_t statement[SHA256_SIZE], enum fold_verdict *verdict,
+                       uint64_t *index)
+{
+    const struct entry *e = replica_history_find(&r->history, statement, index);
+    if (e)
+        *verdict = e->verdict;
+    return e != NULL;
 }
 
 const struct signed_head *replica_signed_head(const struct replica *r)

@@ -17,7 +17,7 @@ static bool chain_before(const struct replica *r, uint64_t from, struct head *ou
         *out = *now;
         return true;
     }
-    const struct entry *e = history_at(&r->history, from - 1);
+    const struct entry *e = replica_history_at(&r->history, from - 1);
     if (e)
         memcpy(out->hash, e->head, SHA256_SIZE);
     return e != NULL;
@@ -60,7 +60,7 @@ static int read_entry(struct crypto *c, struct statement *s, struct frame_view b
     return crypto_sha256(c, s->hash, bytes.bytes, bytes.len);
 }
 
-int apply_entry(struct replica *r, uint64_t time, struct frame_view bytes)
+int replica_apply_entry(struct replica *r, uint64_t time, struct frame_view bytes)
 {
     struct statement s;
     bool is_statement;
@@ -69,10 +69,10 @@ int apply_entry(struct replica *r, uint64_t time, struct frame_view bytes)
     if (!error)
         error = is_statement ? fold_apply(r->fold, &s, time, &verdict)
                              : fold_apply_trusted(r->fold, &s, time, VERDICT_MALFORMED);
-    return error ? error : history_append(&r->history, &s, fold_head(r->fold), verdict);
+    return error ? error : replica_history_append(&r->history, &s, fold_head(r->fold), verdict);
 }
 
-int restore_entry(struct replica *r, uint64_t time, enum fold_verdict verdict, struct frame_view bytes)
+int replica_apply_kept(struct replica *r, uint64_t time, enum fold_verdict verdict, struct frame_view bytes)
 {
     struct statement s;
     bool is_statement;
@@ -80,10 +80,10 @@ int restore_entry(struct replica *r, uint64_t time, enum fold_verdict verdict, s
     if (error || (!is_statement && verdict == VERDICT_STANDS))
         return error ? error : ERROR_MALFORMED;
     error = fold_apply_trusted(r->fold, &s, time, verdict);
-    return error ? error : history_append(&r->history, &s, fold_head(r->fold), verdict);
+    return error ? error : replica_history_append(&r->history, &s, fold_head(r->fold), verdict);
 }
 
-void fold_replaced(struct replica *r, struct fold *fold)
+void replica_fold_replaced(struct replica *r, struct fold *fold)
 {
     uint32_t count = fold_device_count(fold);
     for (uint32_t i = count; i < r->known_count; i++) {
@@ -106,7 +106,7 @@ void fold_replaced(struct replica *r, struct fold *fold)
     free(r->places);
     r->places = NULL;
     r->place_count = 0;
-    take_aways_again(r);
+    replica_take_aways_again(r);
     r->dirty = true;
 }
 
@@ -114,14 +114,14 @@ void fold_replaced(struct replica *r, struct fold *fold)
 static void go_back(struct replica *r, uint64_t end)
 {
     struct fold *fold;
-    if (history_fold(&r->history, r->c, end - 1, &fold))
+    if (replica_history_fold(&r->history, r->c, end - 1, &fold))
         return; /* without memory for it, what is here stays; the next root will differ again */
-    history_cut(&r->history, end);
-    fold_replaced(r, fold);
+    replica_history_cut(&r->history, end);
+    replica_fold_replaced(r, fold);
 }
 
 /* The joiner's floor is in the middle of what it pulled. */
-bool passes_floor(const struct replica *r)
+bool replica_passes_floor(const struct replica *r)
 {
     const struct ticket *t = r->joining.ticket;
     const struct head *head = fold_head(r->fold);
@@ -138,7 +138,7 @@ static bool apply_all(struct replica *r, struct blob_reader reader, const struct
     struct frame_view statement;
     uint8_t root[SHA256_SIZE];
     while (blob_next_entry(&reader, &time, &statement))
-        if (apply_entry(r, time, statement) || !passes_floor(r))
+        if (replica_apply_entry(r, time, statement) || !replica_passes_floor(r))
             return false;
     fold_root(r->fold, root);
     return fold_sequences(r->fold, target->sequencer) && memcmp(root, target->fold_root, SHA256_SIZE) == 0;
@@ -149,23 +149,23 @@ static bool apply_all(struct replica *r, struct blob_reader reader, const struct
 static void want_what_changed(struct replica *r, uint64_t begin)
 {
     bool devices = false, views = false;
-    for (uint64_t i = begin; i < history_end(&r->history); i++) {
-        const struct entry *e = history_at(&r->history, i);
+    for (uint64_t i = begin; i < replica_history_end(&r->history); i++) {
+        const struct entry *e = replica_history_at(&r->history, i);
         if (e->verdict != VERDICT_STANDS)
             continue;
         devices = devices || e->kind == STATEMENT_INVITE || e->kind == STATEMENT_JOIN;
         views = views || e->kind == STATEMENT_POLICY || e->kind == STATEMENT_ROOT || e->kind == STATEMENT_RESTORE;
     }
-    if (self_is_full(r) ? devices || views : devices && !views)
-        want_openings(r, r->follow.openings_at + 1);
+    if (replica_self_is_full(r) ? devices || views : devices && !views)
+        replica_want_openings(r, r->follow.openings_at + 1);
     else if (views)
-        want_openings(r, 0);
+        replica_want_openings(r, 0);
 }
 
-void keep_entries(struct replica *r, uint64_t begin)
+void replica_keep_entries(struct replica *r, uint64_t begin)
 {
-    for (uint64_t i = begin; i < history_end(&r->history); i++) {
-        const struct entry *e = history_at(&r->history, i);
+    for (uint64_t i = begin; i < replica_history_end(&r->history); i++) {
+        const struct entry *e = replica_history_at(&r->history, i);
         r->ops->keep_entry(r->ops->context, i, e->time, e->verdict, e->bytes, e->len);
     }
 }
@@ -173,7 +173,7 @@ void keep_entries(struct replica *r, uint64_t begin)
 /* A plain member's log ends where a fold says the same in half the space. */
 static void compact(struct replica *r)
 {
-    if (r->history.bytes < COMPACT_BYTES || self_is_full(r) || r->joining.ticket)
+    if (r->history.bytes < COMPACT_BYTES || replica_self_is_full(r) || r->joining.ticket)
         return;
     int64_t len = fold_save(r->fold, NULL, 0);
     if (len < 0 || 2 * (uint64_t)len > r->history.bytes)
@@ -185,37 +185,36 @@ static void compact(struct replica *r)
         free(base);
         return;
     }
-    uint64_t end = history_end(&r->history);
-    history_clear(&r->history);
+    uint64_t end = replica_history_end(&r->history);
+    replica_history_clear(&r->history);
     r->history = (struct history){.first = end, .base = base, .base_len = (size_t)len};
     r->ops->keep_base(r->ops->context, base, (size_t)len);
 }
 
 static enum advance_result take_in(struct replica *r, struct blob_reader reader, const struct signed_head *target)
 {
-    uint64_t begin = history_end(&r->history);
+    uint64_t begin = replica_history_end(&r->history);
     if (!apply_all(r, reader, target)) {
         go_back(r, begin);
         return ADVANCE_STUCK;
     }
-    keep_entries(r, begin);
-    adopt_head(r, target);
-    take_aways_look(r);
-    submissions_look(r);
+    replica_keep_entries(r, begin);
+    replica_adopt_head(r, target);
+    replica_take_aways_look(r);
     want_what_changed(r, begin);
     compact(r);
     r->dirty = true;
     return ADVANCE_DONE;
 }
 
-enum advance_result advance(struct replica *r, const uint8_t *blob, size_t len, uint64_t from, bool widened,
-                            const struct signed_head *target)
+enum advance_result replica_advance(struct replica *r, const uint8_t *blob, size_t len, uint64_t from, bool widened,
+                                    const struct signed_head *target)
 {
     struct blob_reader reader;
     struct head start;
     if (len == 0 || blob_read_entries(&reader, blob, len))
         return ADVANCE_BAD;
-    if (!widened && from != history_end(&r->history))
+    if (!widened && from != replica_history_end(&r->history))
         return ADVANCE_DONE; /* something else has moved us meanwhile: the next head tells */
     if (!chain_before(r, from, &start))
         return ADVANCE_BAD;

@@ -5,9 +5,9 @@
 
 #include "ledger/replica_internal.h"
 
-#define PASSED_AGAIN REPLICA_SECOND        /* an errand is passed on no more often */
-#define REMEMBERED (60 * REPLICA_SECOND)   /* without being asked again */
-#define PULL_STALLED (10 * REPLICA_SECOND) /* then an offer's rest is given up */
+#define PASSED_AGAIN SECOND        /* an errand is passed on no more often */
+#define REMEMBERED (60 * SECOND)   /* without being asked again */
+#define PULL_STALLED (10 * SECOND) /* then an offer's rest is given up */
 
 static void drop(struct replica *r, struct errand *e)
 {
@@ -17,7 +17,7 @@ static void drop(struct replica *r, struct errand *e)
     *e = (struct errand){0};
 }
 
-void errand_clear(struct replica *r)
+void replica_errand_clear(struct replica *r)
 {
     for (uint32_t i = 0; i < ERRANDS_MAX; i++)
         if (r->errands[i].used)
@@ -28,7 +28,7 @@ static struct errand *find(struct replica *r, const struct device_id *asker, con
 {
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         struct errand *e = &r->errands[i];
-        if (e->used && memcmp(e->offer, offer, SHA256_SIZE) == 0 && id_equal(&e->asker, asker))
+        if (e->used && memcmp(e->offer, offer, SHA256_SIZE) == 0 && device_id_equal(&e->asker, asker))
             return e;
     }
     return NULL;
@@ -42,7 +42,7 @@ static struct errand *victim(struct replica *r)
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         uint32_t count = 0;
         for (uint32_t j = 0; j < ERRANDS_MAX; j++)
-            count += r->errands[j].used && id_equal(&r->errands[j].asker, &r->errands[i].asker);
+            count += r->errands[j].used && device_id_equal(&r->errands[j].asker, &r->errands[i].asker);
         bool older = worst && count == most && r->errands[i].since < worst->since;
         if (r->errands[i].used && (count > most || older)) {
             most = count;
@@ -91,15 +91,15 @@ static bool hold(struct replica *r, struct errand *e, const uint8_t *bytes, size
 static void pass_on(struct replica *r, struct errand *e)
 {
     struct device_id to;
-    if ((e->passed && r->now < e->passed + PASSED_AGAIN) || !choose_upstream(r, r->follow.turn, &to) ||
-        id_equal(&to, &e->asker))
+    if ((e->passed && r->now < e->passed + PASSED_AGAIN) || !replica_choose_upstream(r, r->follow.turn, &to) ||
+        device_id_equal(&to, &e->asker))
         return;
     e->passed = r->now;
     struct frame frame = {.kind = FRAME_JOIN, .join = {{e->bytes, e->len}}};
     if (e->is_join)
-        send_frame(r, &to, &frame);
+        replica_send_frame(r, &to, &frame);
     else
-        offer_send(r, &to, e->offer, e->bytes, e->len);
+        replica_offer_send(r, &to, e->offer, e->bytes, e->len);
 }
 
 /* ---- joins ---- */
@@ -109,10 +109,10 @@ static bool may_hand_in(const struct replica *r, const struct device_id *from, b
 {
     uint32_t i;
     if (!invite)
-        return known_position(r, from, &i) && is_present(r, i) && r->known[i].relay;
+        return replica_known_position(r, from, &i) && replica_is_present(r, i) && r->known[i].relay;
     const struct fold_device *d = fold_device_by_invite(r->fold, s->join.invite);
     struct device_id other = d ? replica_invite_id(&d->id) : (struct device_id){0};
-    return d && (id_equal(&d->id, from) || id_equal(&other, from));
+    return d && (device_id_equal(&d->id, from) || device_id_equal(&other, from));
 }
 
 static void tell_verdict(struct replica *r, const struct device_id *to, const uint8_t *statement,
@@ -122,21 +122,21 @@ static void tell_verdict(struct replica *r, const struct device_id *to, const ui
     memcpy(frame.joined.statement, statement, SHA256_SIZE);
     if (r->has_signed)
         frame.joined.head = (struct frame_view){r->signed_bytes, SIGNED_HEAD_SIZE};
-    send_frame(r, to, &frame);
+    replica_send_frame(r, to, &frame);
 }
 
 /* What the ledger says already needs no errand. */
 static bool answer_known(struct replica *r, const struct device_id *to, const uint8_t *statement)
 {
     uint64_t index;
-    const struct entry *e = history_find(&r->history, statement, &index);
+    const struct entry *e = replica_history_find(&r->history, statement, &index);
     if (!e)
         return false;
     tell_verdict(r, to, statement, e->verdict, index);
     return true;
 }
 
-void errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join)
+void replica_errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join)
 {
     struct statement s;
     if (!r->self.relay || !r->fold || statement_decode(r->c, &s, join->statement.bytes, join->statement.len) ||
@@ -162,17 +162,6 @@ void errand_join(struct replica *r, const struct device_id *from, bool invite, c
 
 /* ---- offers ---- */
 
-/* A take-away counts at once, and those who have a session here hear of it. */
-static void spread(struct replica *r, const uint8_t *bytes, size_t len, const uint8_t *offer,
-                   const struct device_id *from)
-{
-    if (!r->self.relay)
-        return;
-    for (uint32_t i = 0; i < r->links.count; i++)
-        if (!id_equal(&r->links.ids[i], from))
-            offer_send(r, &r->links.ids[i], offer, bytes, len);
-}
-
 /* The submission is here: false: it is none. */
 static bool look_into(struct replica *r, struct errand *e)
 {
@@ -182,8 +171,9 @@ static bool look_into(struct replica *r, struct errand *e)
     if (blob_read_submission(&openings, &view, e->bytes, e->len) || statement_decode(r->c, &s, view.bytes, view.len))
         return false;
     memcpy(e->statement, s.hash, SHA256_SIZE);
-    if (take_away_take(r, view.bytes, view.len, true))
-        spread(r, e->bytes, e->len, e->offer, &e->asker);
+    /* What takes away, or replaces the sequencers, counts at once. */
+    if (!replica_take_away_take(r, view.bytes, view.len, true, &e->asker))
+        (void)replica_replace_take(r, view.bytes, view.len, &e->asker);
     return true;
 }
 
@@ -213,10 +203,10 @@ static void pull_rest(struct replica *r, struct errand *e)
         drop(r, e);
         return;
     }
-    pull_pump(r, e->pull, &e->asker);
+    replica_pull_pump(r, e->pull, &e->asker);
 }
 
-void errand_offer(struct replica *r, const struct device_id *from, const struct frame_statement *offer)
+void replica_errand_offer(struct replica *r, const struct device_id *from, const struct frame_statement *offer)
 {
     if (!r->fold || offer->total > ERRANDS_BYTES / 4) {
         r->counters.strange++;
@@ -239,16 +229,16 @@ void errand_offer(struct replica *r, const struct device_id *from, const struct 
         pull_rest(r, e);
 }
 
-bool errand_part(struct replica *r, const struct device_id *from, const struct frame_part *part)
+bool replica_errand_part(struct replica *r, const struct device_id *from, const struct frame_part *part)
 {
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         struct errand *e = &r->errands[i];
         size_t len;
-        if (!e->pull || !id_equal(&e->asker, from) || !pull_take(e->pull, part, r->now))
+        if (!e->pull || !device_id_equal(&e->asker, from) || !pull_take(e->pull, part, r->now))
             continue;
         const uint8_t *bytes = pull_complete(e->pull, &len);
         if (!bytes) {
-            pull_pump(r, e->pull, from);
+            replica_pull_pump(r, e->pull, from);
             return true;
         }
         struct pull *pull = e->pull;
@@ -260,7 +250,7 @@ bool errand_part(struct replica *r, const struct device_id *from, const struct f
     return false;
 }
 
-bool errand_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out)
+bool replica_errand_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out)
 {
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         const struct errand *e = &r->errands[i];
@@ -274,21 +264,21 @@ bool errand_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struc
 
 /* ---- what became of them ---- */
 
-void errand_verdict(struct replica *r, const struct device_id *from, const struct frame_joined *joined)
+void replica_errand_verdict(struct replica *r, const struct device_id *from, const struct frame_joined *joined)
 {
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         struct errand *e = &r->errands[i];
         if (!e->used || !e->bytes || memcmp(e->statement, joined->statement, SHA256_SIZE) != 0 ||
-            id_equal(&e->asker, from))
+            device_id_equal(&e->asker, from))
             continue;
         struct frame frame = {.kind = FRAME_JOINED, .joined = *joined};
-        send_frame(r, &e->asker, &frame);
+        replica_send_frame(r, &e->asker, &frame);
         if (joined->verdict != VERDICT_STORE)
             drop(r, e);
     }
 }
 
-void errand_timer(struct replica *r)
+void replica_errand_timer(struct replica *r)
 {
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         struct errand *e = &r->errands[i];
@@ -298,11 +288,11 @@ void errand_timer(struct replica *r)
         if (r->now >= (last > e->since ? last : e->since) + (e->pull ? PULL_STALLED : REMEMBERED))
             drop(r, e);
         else if (e->pull)
-            pull_pump(r, e->pull, &e->asker);
+            replica_pull_pump(r, e->pull, &e->asker);
     }
 }
 
-uint64_t errand_deadline(const struct replica *r)
+uint64_t replica_errand_deadline(const struct replica *r)
 {
     uint64_t first = UINT64_MAX;
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {

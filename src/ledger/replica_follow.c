@@ -5,17 +5,20 @@
 
 #include "ledger/replica_internal.h"
 
-#define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
-#define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
-#define OPENINGS_PAUSE (5 * REPLICA_SECOND)
-#define GREETED_EVERY (5 * REPLICA_SECOND)
+#define STALLED (5 * SECOND)   /* then another source is asked */
+#define GIVEN_UP (60 * SECOND) /* then the next head begins anew */
+#define OPENINGS_PAUSE (5 * SECOND)
+#define OPENINGS_SOON (SECOND / 16) /* after an answer that was not all of it; twice as long each time */
+#define COMPARED_BACK 1024u         /* entries */
+#define SOURCES_TRIED 4u
+#define GREETED_EVERY (5 * SECOND)
 
 /* ---- links ---- */
 
-bool link_exists(const struct replica *r, const struct device_id *id)
+bool replica_link_exists(const struct replica *r, const struct device_id *id)
 {
     for (uint32_t i = 0; i < r->links.count; i++)
-        if (id_equal(&r->links.ids[i], id))
+        if (device_id_equal(&r->links.ids[i], id))
             return true;
     return false;
 }
@@ -36,28 +39,44 @@ static void link_add(struct links *l, const struct device_id *id)
 static void link_remove(struct links *l, const struct device_id *id)
 {
     for (uint32_t i = 0; i < l->count; i++)
-        if (id_equal(&l->ids[i], id))
+        if (device_id_equal(&l->ids[i], id))
             l->ids[i--] = l->ids[--l->count];
+}
+
+/* What went before the session was may be lost; and a relay of the ticket that is there takes the place of one that was
+ * never reached. */
+static void ask_from_now_on(struct replica *r, const struct device_id *id)
+{
+    struct follow *f = &r->follow;
+    bool unreached = r->joining.ticket && !replica_link_exists(r, &f->source);
+    if (!f->pull || (!unreached && !device_id_equal(id, &f->source)))
+        return;
+    f->source = *id;
+    f->asked_since = r->now;
+    pull_restart(f->pull);
 }
 
 void replica_link(struct replica *r, const struct device_id *id, bool up, uint64_t now)
 {
     r->now = now;
-    bool had = link_exists(r, id);
+    bool had = replica_link_exists(r, id);
     if (up && !had)
         link_add(&r->links, id);
     else if (!up && had)
         link_remove(&r->links, id);
     if (up) {
         replica_seen(r, id, now);
-        if (r->follow.pull && id_equal(id, &r->follow.source))
-            pull_restart(r->follow.pull);
-        r->follow.openings_next = now; /* there may be someone to ask now */
+        ask_from_now_on(r, id);
+        replica_take_aways_tell(r, id);
+        r->follow.openings_next = now; /* there may be someone to ask now, */
+        r->joining.next_send = now;    /* and to hand things in to: what went before the session was may be lost */
+        replica_submissions_hasten(r);
     }
-    follow_timer(r);
-    join_timer(r);
-    submissions_timer(r);
-    settle(r);
+    replica_look_at_links(r);
+    replica_follow_timer(r);
+    replica_join_timer(r);
+    replica_submissions_timer(r);
+    replica_settle(r);
 }
 
 /* ---- whom to ask ---- */
@@ -67,7 +86,7 @@ enum upstream_kind { UPSTREAM_CONTROLLER, UPSTREAM_RELAY };
 static bool is_upstream(const struct replica *r, const struct device_id *id, enum upstream_kind kind)
 {
     uint32_t i;
-    if (!known_position(r, id, &i) || !known_is_good(&r->known[i]))
+    if (!replica_known_position(r, id, &i) || !replica_known_is_good(&r->known[i]))
         return false;
     return kind == UPSTREAM_CONTROLLER ? r->known[i].controller : r->known[i].relay;
 }
@@ -77,7 +96,7 @@ static bool choose_linked(const struct replica *r, enum upstream_kind kind, uint
     uint32_t fitting = 0, seen = 0;
     for (uint32_t i = 0; i < r->links.count; i++)
         fitting += is_upstream(r, &r->links.ids[i], kind);
-    for (uint32_t i = 0; i < r->links.count; i++) {
+    for (uint32_t i = 0; i < r->links.count && fitting; i++) {
         if (!is_upstream(r, &r->links.ids[i], kind) || seen++ != turn % fitting)
             continue;
         *out = r->links.ids[i];
@@ -92,7 +111,7 @@ static bool choose_of_ticket(const struct replica *r, uint32_t turn, struct devi
     uint32_t count = t->relay_count;
     for (uint32_t i = 0; i < count; i++) {
         *out = t->relays[(turn + i) % count].device;
-        if (link_exists(r, out))
+        if (replica_link_exists(r, out))
             return true;
     }
     if (count)
@@ -100,21 +119,20 @@ static bool choose_of_ticket(const struct replica *r, uint32_t turn, struct devi
     return count > 0;
 }
 
-/* The hub's node has its controller beside it, also before its own join stands. */
-static bool has_controller(const struct replica *r)
+bool replica_has_controller(const struct replica *r)
 {
     uint32_t i;
-    if (self_position(r, &i))
+    if (replica_self_position(r, &i))
         return r->known[i].controller;
-    return founding_device(r, &i) && !is_zero(r->config.invite_static_public, X25519_SIZE) &&
+    return replica_founding_device(r, &i) && !is_zero(r->config.invite_static_public, X25519_SIZE) &&
            memcmp(fold_device_at(r->fold, i)->terms.static_public, r->config.invite_static_public, X25519_SIZE) == 0;
 }
 
-bool choose_upstream(struct replica *r, uint32_t turn, struct device_id *out)
+bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out)
 {
     if (r->joining.ticket)
         return choose_of_ticket(r, turn, out);
-    if (has_controller(r)) {
+    if (replica_has_controller(r)) {
         *out = replica_controller;
         return true;
     }
@@ -125,11 +143,11 @@ bool choose_upstream(struct replica *r, uint32_t turn, struct device_id *out)
 
 /* ---- pulls ---- */
 
-void pull_pump(struct replica *r, struct pull *pull, const struct device_id *source)
+void replica_pull_pump(struct replica *r, struct pull *pull, const struct device_id *source)
 {
     struct frame frame = {.kind = FRAME_GET};
     while (pull_next(pull, &frame.get, r->now))
-        send_frame(r, source, &frame);
+        replica_send_frame(r, source, &frame);
 }
 
 static bool stalls(const struct replica *r, const struct pull *pull, uint64_t since, uint64_t limit)
@@ -158,7 +176,13 @@ static void begin_pull(struct replica *r, uint64_t from, const struct signed_hea
     f->source = *source;
     f->asked_since = f->began = r->now;
     f->from = from;
-    pull_pump(r, f->pull, source);
+    replica_pull_pump(r, f->pull, source);
+}
+
+void replica_follow_drop(struct replica *r)
+{
+    if (r->follow.pull && !r->follow.bootstrap)
+        drop_pull(&r->follow);
 }
 
 /* ---- heads ---- */
@@ -168,7 +192,7 @@ static bool may_sign(const struct replica *r, const uint8_t *key)
 {
     uint32_t i;
     return fold_sequences(r->fold, key) ||
-           (founding_device(r, &i) && fold_device_at(r->fold, i)->state == DEVICE_INVITED);
+           (replica_founding_device(r, &i) && fold_device_at(r->fold, i)->state == DEVICE_INVITED);
 }
 
 static bool is_newer(const struct signed_head *a, const struct signed_head *b)
@@ -176,16 +200,16 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
     return a->head.index > b->head.index || (a->head.index == b->head.index && a->head.time > b->head.time);
 }
 
-void notify_links(struct replica *r)
+void replica_notify_links(struct replica *r)
 {
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
     if (!r->self.relay || !r->has_signed)
         return;
     for (uint32_t i = 0; i < r->links.count; i++)
-        send_frame(r, &r->links.ids[i], &frame);
+        replica_send_frame(r, &r->links.ids[i], &frame);
 }
 
-void adopt_head(struct replica *r, const struct signed_head *head)
+void replica_adopt_head(struct replica *r, const struct signed_head *head)
 {
     if (r->has_signed && !is_newer(head, &r->signed_head))
         return;
@@ -193,13 +217,14 @@ void adopt_head(struct replica *r, const struct signed_head *head)
     r->has_signed = true;
     r->signed_head = *head;
     signed_head_encode(head, r->signed_bytes);
-    learn_time(r, head->head.time);
+    replica_learn_time(r, head->head.time);
     r->ops->head(r->ops->context, r->signed_bytes);
     if (moved || head->head.time >= r->head_kept + 3600) {
         r->head_kept = head->head.time;
         r->ops->keep_head(r->ops->context, r->signed_bytes);
     }
-    notify_links(r);
+    replica_notify_links(r);
+    replica_submissions_look(r);
     r->dirty = true;
 }
 
@@ -209,14 +234,14 @@ static void found_split(struct replica *r, const struct signed_head *other)
     signed_head_encode(other, bytes);
     if (r->has_signed)
         r->ops->keep_evidence(r->ops->context, r->signed_bytes, bytes);
-    problem_set(r, REPLICA_PROBLEM_LEDGER_SPLIT, NULL, NULL, true);
+    replica_problem_set(r, REPLICA_PROBLEM_LEDGER_SPLIT, NULL, NULL, true);
 }
 
 /* A head at or before ours, by a sequencer: it must be of our chain. */
 static void compare(struct replica *r, const struct signed_head *head)
 {
     const struct head *ours = fold_head(r->fold);
-    const struct entry *e = history_at(&r->history, head->head.index);
+    const struct entry *e = replica_history_at(&r->history, head->head.index);
     const uint8_t *hash = head->head.index == ours->index ? ours->hash : e ? e->head : NULL;
     uint8_t root[SHA256_SIZE];
     if (!hash)
@@ -229,11 +254,11 @@ static void compare(struct replica *r, const struct signed_head *head)
         return;
     fold_root(r->fold, root);
     if (memcmp(root, head->fold_root, SHA256_SIZE) == 0) {
-        adopt_head(r, head);
+        replica_adopt_head(r, head);
         return;
     }
     r->follow.stuck = true;
-    problem_set(r, REPLICA_PROBLEM_FOLD_MISMATCH, NULL, NULL, true);
+    replica_problem_set(r, REPLICA_PROBLEM_FOLD_MISMATCH, NULL, NULL, true);
 }
 
 static void go_after(struct replica *r, const struct device_id *from, const struct signed_head *head)
@@ -242,7 +267,7 @@ static void go_after(struct replica *r, const struct device_id *from, const stru
     if (f->stuck)
         return;
     if (!f->pull) {
-        begin_pull(r, history_end(&r->history), head, from);
+        begin_pull(r, replica_history_end(&r->history), head, from);
         return;
     }
     if (is_newer(head, &f->target) && (!f->has_better || is_newer(head, &f->better))) {
@@ -252,7 +277,7 @@ static void go_after(struct replica *r, const struct device_id *from, const stru
     }
 }
 
-void follow_head(struct replica *r, const struct device_id *from, struct frame_view bytes)
+void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view bytes)
 {
     struct signed_head head;
     if (bytes.len != SIGNED_HEAD_SIZE || (r->has_signed && memcmp(bytes.bytes, r->signed_bytes, bytes.len) == 0))
@@ -266,7 +291,7 @@ void follow_head(struct replica *r, const struct device_id *from, struct frame_v
     }
     if (!may_sign(r, head.sequencer) || signed_head_verify(r->c, &head, &r->config.network))
         return;
-    if (head.head.index < history_end(&r->history))
+    if (head.head.index < replica_history_end(&r->history))
         compare(r, &head);
     else
         go_after(r, from, &head);
@@ -274,7 +299,7 @@ void follow_head(struct replica *r, const struct device_id *from, struct frame_v
 
 /* ---- what was pulled ---- */
 
-void follow_better(struct replica *r)
+void replica_follow_better(struct replica *r)
 {
     struct follow *f = &r->follow;
     if (!f->has_better || f->pull)
@@ -283,46 +308,54 @@ void follow_better(struct replica *r)
     signed_head_encode(&f->better, bytes);
     struct device_id from = f->better_source;
     f->has_better = false;
-    follow_head(r, &from, (struct frame_view){bytes, sizeof(bytes)});
+    replica_follow_head(r, &from, (struct frame_view){bytes, sizeof(bytes)});
 }
 
-/* The server's word is not worth another pull: whoever is next in turn is asked. */
-static void distrust(struct replica *r, const struct signed_head *target, const struct device_id *source)
+/* Another history, or a server's lie: the same entries from an earlier place on tell. False: we keep nothing earlier.
+ */
+static bool widen(struct replica *r, const struct signed_head *target, const struct device_id *source)
+{
+    uint64_t end = replica_history_end(&r->history), kept = end - r->history.first;
+    if (kept < 2)
+        return false;
+    begin_pull(r, end - (kept - 1 < COMPARED_BACK ? kept - 1 : COMPARED_BACK), target, source);
+    r->follow.widened = r->follow.pull != NULL;
+    return r->follow.widened;
+}
+
+/* The next source in turn is asked for what this one did not have. */
+static void blame(struct replica *r, const struct signed_head *target, const struct device_id *source)
 {
     struct follow *f = &r->follow;
     struct device_id next;
     r->counters.bad_parts++;
-    problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
-    if (++f->failures < 4 && choose_upstream(r, ++f->turn, &next) && !id_equal(&next, source))
-        begin_pull(r, history_end(&r->history), target, &next);
+    replica_problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
+    if (++f->failures < SOURCES_TRIED && replica_choose_upstream(r, ++f->turn, &next) &&
+        !device_id_equal(&next, source))
+        begin_pull(r, replica_history_end(&r->history), target, &next);
 }
 
 static void after_advance(struct replica *r, enum advance_result result, const struct signed_head *target,
                           const struct device_id *source)
 {
-    struct follow *f = &r->follow;
     switch (result) {
     case ADVANCE_DONE:
-        f->failures = 0;
+        r->follow.failures = 0;
+        replica_problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, false);
         break;
-    case ADVANCE_PARTED: /* another history, or another server's lie: an earlier beginning tells */
-        if (history_end(&r->history) > r->history.first + 1) {
-            uint64_t back = history_end(&r->history) - r->history.first;
-            begin_pull(r, history_end(&r->history) - (back - 1 < 1024 ? back - 1 : 1024), target, source);
-            f->widened = f->pull != NULL;
-            break;
-        }
-        distrust(r, target, source);
+    case ADVANCE_PARTED:
+        if (!widen(r, target, source))
+            blame(r, target, source);
         break;
     case ADVANCE_BAD:
-        distrust(r, target, source);
+        blame(r, target, source);
         break;
     case ADVANCE_SPLIT:
         found_split(r, target);
         break;
     case ADVANCE_STUCK:
-        f->stuck = true;
-        problem_set(r, REPLICA_PROBLEM_FOLD_MISMATCH, NULL, NULL, true);
+        r->follow.stuck = true;
+        replica_problem_set(r, REPLICA_PROBLEM_FOLD_MISMATCH, NULL, NULL, true);
         break;
     }
 }
@@ -339,11 +372,20 @@ static void ledger_came(struct replica *r)
     f->pull = NULL;
     f->widened = f->bootstrap = false;
     if (bootstrap)
-        join_part(r, blob, len);
+        replica_join_part(r, blob, len);
     else
-        after_advance(r, advance(r, blob, len, f->from, widened, &target), &target, &source);
+        after_advance(r, replica_advance(r, blob, len, f->from, widened, &target), &target, &source);
     pull_free(pull);
-    follow_better(r);
+    replica_follow_better(r);
+}
+
+/* Who serves them is mostly a moment behind: it follows the same head as we do. */
+static uint64_t soon(struct follow *f)
+{
+    f->openings_soon = f->openings_soon ? 2 * f->openings_soon : OPENINGS_SOON;
+    if (f->openings_soon > SECOND)
+        f->openings_soon = SECOND;
+    return f->openings_soon;
 }
 
 static void openings_came(struct replica *r)
@@ -356,7 +398,7 @@ static void openings_came(struct replica *r)
     uint64_t to = pull_to(f->openings), ours = fold_head(r->fold)->index;
     bool good = len && blob_read_openings(&reader, blob, len) == 0;
     while (good && blob_next_opening(&reader, &opening))
-        if (!take_opening(r, opening))
+        if (!replica_take_opening(r, opening))
             r->counters.bad_parts++;
     pull_free(f->openings);
     f->openings = NULL;
@@ -367,34 +409,36 @@ static void openings_came(struct replica *r)
     }
     f->openings_wanted = !good || f->openings_anew || to < ours;
     f->openings_anew = false;
-    f->openings_next = r->now + (f->openings_wanted && good ? REPLICA_SECOND : OPENINGS_PAUSE);
+    f->openings_next = r->now + (f->openings_wanted && good ? soon(f) : OPENINGS_PAUSE);
+    if (!f->openings_wanted)
+        f->openings_soon = 0;
     if (good && !f->openings_wanted)
         f->openings_from = f->openings_at + 1;
     r->dirty = true;
 }
 
-void follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part)
+void replica_follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part)
 {
     struct follow *f = &r->follow;
     size_t len;
-    if (f->pull && id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
+    if (f->pull && device_id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
         if (pull_complete(f->pull, &len))
             ledger_came(r);
         else
-            pull_pump(r, f->pull, &f->source);
+            replica_pull_pump(r, f->pull, &f->source);
         return;
     }
-    if (f->openings && id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
+    if (f->openings && device_id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
         if (pull_complete(f->openings, &len))
             openings_came(r);
         else
-            pull_pump(r, f->openings, &f->openings_source);
+            replica_pull_pump(r, f->openings, &f->openings_source);
     }
 }
 
 /* ---- openings ---- */
 
-void want_openings(struct replica *r, uint64_t from)
+void replica_want_openings(struct replica *r, uint64_t from)
 {
     struct follow *f = &r->follow;
     if (from < f->openings_from || !f->openings_told)
@@ -411,7 +455,7 @@ static void openings_begin(struct replica *r)
     if (!f->openings_wanted || f->openings || !r->fold || r->now < f->openings_next)
         return;
     f->openings_next = r->now + OPENINGS_PAUSE;
-    if (!choose_upstream(r, f->turn, &f->openings_source))
+    if (!replica_choose_upstream(r, f->turn, &f->openings_source))
         return;
     if (pull_new(&f->openings, SYNC_OPENINGS, f->openings_from, UINT64_MAX, NULL))
         return;
@@ -432,7 +476,7 @@ static void openings_timer(struct replica *r)
         openings_begin(r);
     }
     if (f->openings)
-        pull_pump(r, f->openings, &f->openings_source);
+        replica_pull_pump(r, f->openings, &f->openings_source);
 }
 
 static void ledger_timer(struct replica *r)
@@ -442,28 +486,28 @@ static void ledger_timer(struct replica *r)
         return;
     if (stalls(r, f->pull, f->began, GIVEN_UP) && !f->bootstrap) {
         drop_pull(f);
-        follow_better(r);
+        replica_follow_better(r);
         return;
     }
     if (stalls(r, f->pull, f->asked_since, STALLED)) {
         struct device_id next;
         f->asked_since = r->now;
-        if (choose_upstream(r, ++f->turn, &next))
+        if (replica_choose_upstream(r, ++f->turn, &next))
             f->source = next;
         pull_restart(f->pull);
     }
-    pull_pump(r, f->pull, &f->source);
+    replica_pull_pump(r, f->pull, &f->source);
 }
 
 /* What must be here and is not: it is asked for every few seconds, of each relay in turn. */
-static bool needs_more(const struct replica *r)
+bool replica_needs_more(const struct replica *r)
 {
     uint32_t self;
-    if (!self_position(r, &self))
+    if (!replica_self_position(r, &self))
         return false;
     if (r->known[self].state == KNOWN_MISSING || r->policy.version != fold_policy_version(r->fold))
         return true;
-    for (uint32_t i = 0; i < r->known_count && is_full(&r->known[self]); i++)
+    for (uint32_t i = 0; i < r->known_count && replica_is_full(&r->known[self]); i++)
         if (r->known[i].state == KNOWN_MISSING && fold_device_at(r->fold, i)->state <= DEVICE_JOINED)
             return true;
     return false;
@@ -474,33 +518,28 @@ static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
     struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
-    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
+    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !replica_has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
     if (r->has_signed)
         hello.hello.head = (struct frame_view){r->signed_bytes, SIGNED_HEAD_SIZE};
-    send_frame(r, &replica_controller, &hello);
+    replica_send_frame(r, &replica_controller, &hello);
 }
 
-void follow_timer(struct replica *r)
+void replica_follow_timer(struct replica *r)
 {
     struct follow *f = &r->follow;
     greet_controller(r);
-    if (r->fold && !f->openings_wanted && r->now >= f->openings_next && needs_more(r)) {
-        want_openings(r, 0);
+    if (r->fold && !f->openings_wanted && r->now >= f->openings_next && replica_needs_more(r)) {
+        replica_want_openings(r, 0);
         f->openings_next = r->now;
     }
     ledger_timer(r);
     openings_timer(r);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* A pull is looked after at its own deadlines, which come at least every few seconds. */
-uint64_t follow_deadline(const struct replica *r)
+uint64_t replica_follow_deadline(const struct replica *r)
 {
     const struct follow *f = &r->follow;
     uint64_t first = f->pull ? pull_deadline(f->pull) : UINT64_MAX;
@@ -511,18 +550,18 @@ uint64_t follow_deadline(const struct replica *r)
     return first;
 }
 
-void bootstrap_begin(struct replica *r, enum sync_what what, uint64_t to)
+void replica_bootstrap_begin(struct replica *r, enum sync_what what, uint64_t to)
 {
     struct follow *f = &r->follow;
     drop_pull(f);
-    if (!choose_upstream(r, f->turn++, &f->source) || pull_new(&f->pull, what, 0, to, NULL))
+    if (!replica_choose_upstream(r, f->turn++, &f->source) || pull_new(&f->pull, what, 0, to, NULL))
         return;
     f->bootstrap = true;
     f->began = f->asked_since = r->now;
-    pull_pump(r, f->pull, &f->source);
+    replica_pull_pump(r, f->pull, &f->source);
 }
 
-void follow_clear(struct replica *r)
+void replica_follow_clear(struct replica *r)
 {
     pull_free(r->follow.pull);
     pull_free(r->follow.openings);

@@ -3,7 +3,7 @@
 
 #include "ledger/replica_internal.h"
 
-void history_cut(struct history *h, uint64_t index)
+void replica_history_cut(struct history *h, uint64_t index)
 {
     while (h->count > 0 && h->first + h->count > index) {
         struct entry *last = &h->entries[--h->count];
@@ -12,26 +12,26 @@ void history_cut(struct history *h, uint64_t index)
     }
 }
 
-void history_clear(struct history *h)
+void replica_history_clear(struct history *h)
 {
-    history_cut(h, 0);
+    replica_history_cut(h, 0);
     free(h->entries);
     free(h->base);
     *h = (struct history){0};
 }
 
-uint64_t history_end(const struct history *h)
+uint64_t replica_history_end(const struct history *h)
 {
     return h->first + h->count;
 }
 
-const struct entry *history_at(const struct history *h, uint64_t index)
+const struct entry *replica_history_at(const struct history *h, uint64_t index)
 {
-    return index >= h->first && index < history_end(h) ? &h->entries[index - h->first] : NULL;
+    return index >= h->first && index < replica_history_end(h) ? &h->entries[index - h->first] : NULL;
 }
 
 /* From the latest on: what is looked for has come lately. */
-const struct entry *history_find(const struct history *h, const uint8_t statement[SHA256_SIZE], uint64_t *index)
+const struct entry *replica_history_find(const struct history *h, const uint8_t statement[SHA256_SIZE], uint64_t *index)
 {
     for (uint32_t i = h->count; i-- > 0;)
         if (memcmp(h->entries[i].hash, statement, SHA256_SIZE) == 0) {
@@ -54,7 +54,8 @@ static int make_room(struct history *h)
     return 0;
 }
 
-int history_append(struct history *h, const struct statement *s, const struct head *head, enum fold_verdict verdict)
+int replica_history_append(struct history *h, const struct statement *s, const struct head *head,
+                           enum fold_verdict verdict)
 {
     uint8_t *bytes = malloc(s->len);
     if (!bytes || make_room(h)) {
@@ -82,9 +83,9 @@ static int apply_kept(struct fold *f, struct crypto *c, const struct entry *e)
     return fold_apply_trusted(f, &s, e->time, e->verdict);
 }
 
-int history_fold(const struct history *h, struct crypto *c, uint64_t index, struct fold **out)
+int replica_history_fold(const struct history *h, struct crypto *c, uint64_t index, struct fold **out)
 {
-    if (index >= history_end(h) || index + 1 < h->first)
+    if (index >= replica_history_end(h) || index + 1 < h->first)
         return ERROR_NOT_FOUND;
     struct fold *f;
     int error = h->base ? fold_load(&f, c, h->base, h->base_len) : fold_new(&f, c);

@@ -1,14 +1,13 @@
-/* The replica's own parts, one file each. What changed is marked (`dirty`), and settle() draws the consequences once an
- * event is over. */
+/* The replica's own parts, one file each. What changed is marked (`dirty`), and replica_settle() draws the consequences
+ * once an event is over. */
 #ifndef LEDGER_REPLICA_INTERNAL_H
 #define LEDGER_REPLICA_INTERNAL_H
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "ledger/blob.h"
 #include "ledger/replica.h"
 #include "ledger/sync.h"
-
-#define REPLICA_SECOND UINT64_C(1000000000)
 
 /* ---- history: the entries that this node keeps, behind a base fold or from the first one on ---- */
 struct entry {
@@ -28,16 +27,17 @@ struct history {
     uint8_t *base; /* fold_save at first - 1, owned; NULL: from the beginning */
     size_t base_len;
 };
-void history_clear(struct history *h);
-uint64_t history_end(const struct history *h); /* the next entry's index */
-const struct entry *history_at(const struct history *h, uint64_t index);
-const struct entry *history_find(const struct history *h, const uint8_t statement[SHA256_SIZE], uint64_t *index);
-must_check int history_append(struct history *h, const struct statement *s, const struct head *head,
-                              enum fold_verdict verdict);
+void replica_history_clear(struct history *h);
+uint64_t replica_history_end(const struct history *h); /* the next entry's index */
+const struct entry *replica_history_at(const struct history *h, uint64_t index);
+const struct entry *replica_history_find(const struct history *h, const uint8_t statement[SHA256_SIZE],
+                                         uint64_t *index);
+must_check int replica_history_append(struct history *h, const struct statement *s, const struct head *head,
+                                      enum fold_verdict verdict);
 /* Forgets the entries from `index` on. */
-void history_cut(struct history *h, uint64_t index);
+void replica_history_cut(struct history *h, uint64_t index);
 /* The fold at `index`, which the history must hold, or its base be. */
-must_check int history_fold(const struct history *h, struct crypto *c, uint64_t index, struct fold **out);
+must_check int replica_history_fold(const struct history *h, struct crypto *c, uint64_t index, struct fold **out);
 
 /* ---- openings by their commitment ---- */
 struct kept_opening {
@@ -49,11 +49,11 @@ struct opening_store {
     struct kept_opening *places; /* a power of two of them */
     uint32_t count, capacity;
 };
-void openings_clear(struct opening_store *s);
-const struct kept_opening *openings_find(const struct opening_store *s, const uint8_t commitment[SHA256_SIZE]);
+void replica_openings_clear(struct opening_store *s);
+const struct kept_opening *replica_openings_find(const struct opening_store *s, const uint8_t commitment[SHA256_SIZE]);
 /* Copies. ERROR_EXISTS when it is there. */
-must_check int openings_add(struct opening_store *s, const uint8_t commitment[SHA256_SIZE], const uint8_t *bytes,
-                            size_t len);
+must_check int replica_openings_add(struct opening_store *s, const uint8_t commitment[SHA256_SIZE],
+                                    const uint8_t *bytes, size_t len);
 
 /* ---- what is known of each device of the fold, in the fold's order ---- */
 enum known_state { KNOWN_MISSING, KNOWN_GOOD, KNOWN_OUT_OF_SCOPE };
@@ -108,6 +108,7 @@ struct follow {
     struct pull *openings;
     struct device_id openings_source;
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
+    uint64_t openings_soon;                             /* ns: the last pause after less than all; 0: it was all */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
     uint32_t turn;                                      /* which source is next */
@@ -162,12 +163,12 @@ struct submission {
     uint32_t tries;
 };
 
-struct take_away {
+struct held_take_away {
     uint8_t hash[SHA256_SIZE];
     uint8_t *bytes; /* owned */
     size_t len;
 };
-#define TAKE_AWAYS_MAX 256
+#define HELD_TAKE_AWAYS_MAX 256
 
 /* ---- joining ---- */
 struct joining {
@@ -192,6 +193,16 @@ struct waiting_opening { /* of a device whose invite has not been seen yet */
     size_t len;
 };
 
+/* At a relay: who was let meet, until the policy says otherwise. Appended to; sorted and without doubles from time to
+ * time. */
+#define MEETINGS_MAX (1u << 17)
+struct meetings {
+    struct meeting {
+        struct device_id of[2];
+    } * list; /* owned */
+    uint32_t count, capacity;
+};
+
 struct replica {
     struct crypto *c;
     struct replica_config config;
@@ -211,19 +222,20 @@ struct replica {
     uint8_t signed_bytes[SIGNED_HEAD_SIZE];
     uint64_t head_kept; /* its time */
     uint64_t floor, floor_kept;
-    uint64_t began; /* ns */
+    uint64_t alone_since, house_next; /* ns; alone_since: when there was last somebody to ask */
     struct replica_self self;
     bool self_told;
     bool operator_knows; /* the operator's node has a head that covers our join */
 
     struct policy_in_force policy;
+    struct meetings meetings;
     struct links links;
     struct follow follow;
     struct serve serve;
     struct errand errands[ERRANDS_MAX];
     size_t errand_bytes;
     struct submission submissions[REPLICA_SUBMISSIONS_MAX];
-    struct take_away *take_aways[TAKE_AWAYS_MAX];
+    struct held_take_away *take_aways[HELD_TAKE_AWAYS_MAX];
     uint32_t take_away_count;
     struct joining joining;
     struct replica_problem problems[PROBLEMS_MAX];
@@ -235,55 +247,71 @@ struct replica {
 };
 
 /* replica.c */
-void settle(struct replica *r);
-void send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
-bool id_equal(const struct device_id *a, const struct device_id *b);
-void learn_time(struct replica *r, uint64_t seconds);
+void replica_settle(struct replica *r);
+void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
+/* Whether there is somebody to ask; else, after a while, that is a problem. */
+void replica_look_at_links(struct replica *r);
+void replica_learn_time(struct replica *r, uint64_t seconds);
 
 /* replica_known.c */
-must_check int known_refresh(struct replica *r);
-void known_clear(struct replica *r);
-bool known_is_good(const struct known *k);
-/* Joined, live, its opening good, its membership not over. */
-bool is_present(const struct replica *r, uint32_t i);
+must_check int replica_known_refresh(struct replica *r);
+void replica_known_clear(struct replica *r);
+bool replica_known_is_good(const struct known *k);
+/* Joined, its opening good, its membership not over; isolated perhaps. */
+bool replica_is_member(const struct replica *r, uint32_t i);
+/* And live. */
+bool replica_is_present(const struct replica *r, uint32_t i);
 /* Position in the fold; false: not there. */
-bool known_position(const struct replica *r, const struct device_id *id, uint32_t *out);
-bool self_position(const struct replica *r, uint32_t *out);
-bool is_full(const struct known *k); /* entitled to, and holding, everything */
-bool self_is_full(const struct replica *r);
+bool replica_known_position(const struct replica *r, const struct device_id *id, uint32_t *out);
+bool replica_self_position(const struct replica *r, uint32_t *out);
+bool replica_is_full(const struct known *k); /* entitled to, and holding, everything */
+bool replica_self_is_full(const struct replica *r);
 /* Takes openings in if something in the fold commits to them. False: nothing does. */
-bool take_opening(struct replica *r, struct frame_view bytes);
+bool replica_take_opening(struct replica *r, struct frame_view bytes);
 
 /* replica_policy.c */
-void policy_compile(struct replica *r);
-void policy_clear(struct policy_in_force *p);
+void replica_policy_compile(struct replica *r);
+void replica_policy_clear(struct policy_in_force *p);
 /* The sets of some subjects. Returns their number. */
-uint32_t policy_sets(const struct replica *r, const struct subject *subjects, uint32_t count,
-                     const struct rule_set *out[SUBJECTS_MAX]);
-bool policy_joins(const struct replica *r, const struct known *a, const struct known *b);
+uint32_t replica_policy_sets(const struct replica *r, const struct subject *subjects, uint32_t count,
+                             const struct rule_set *out[SUBJECTS_MAX]);
+bool replica_policy_joins(const struct replica *r, const struct known *a, const struct known *b);
+
+/* replica_meet.c */
+/* The policy or the devices may be others: those who may meet no longer part. */
+void replica_meetings_look(struct replica *r);
+void replica_meetings_clear(struct replica *r);
 
 /* replica_publish.c */
-void publish(struct replica *r);
-void publish_self(struct replica *r);
-bool founding_device(const struct replica *r, uint32_t *out); /* false: the network is not being founded any more */
+void replica_publish(struct replica *r);
+void replica_publish_self(struct replica *r);
+/* The invite of the device at this place alone. */
+void replica_publish_invite(struct replica *r, uint32_t i);
+bool replica_founding_device(const struct replica *r,
+                             uint32_t *out); /* false: the network is not being founded any more */
 
 /* replica_follow.c */
-void follow_head(struct replica *r, const struct device_id *from, struct frame_view head);
-void follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
-void follow_timer(struct replica *r);
-uint64_t follow_deadline(const struct replica *r);
-void follow_better(struct replica *r); /* a head that had to wait */
-void bootstrap_begin(struct replica *r, enum sync_what what, uint64_t to);
-void follow_clear(struct replica *r);
-void want_openings(struct replica *r, uint64_t from);
-bool link_exists(const struct replica *r, const struct device_id *id);
+void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view bytes);
+void replica_follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
+void replica_follow_timer(struct replica *r);
+uint64_t replica_follow_deadline(const struct replica *r);
+void replica_follow_better(struct replica *r); /* a head that had to wait */
+void replica_follow_drop(struct replica *r);   /* what is being pulled of the ledger */
+void replica_bootstrap_begin(struct replica *r, enum sync_what what, uint64_t to);
+void replica_follow_clear(struct replica *r);
+void replica_want_openings(struct replica *r, uint64_t from);
+/* Openings that we must hold are missing. */
+bool replica_needs_more(const struct replica *r);
+/* The hub's node has its controller beside it, also before its own join stands. */
+bool replica_has_controller(const struct replica *r);
+bool replica_link_exists(const struct replica *r, const struct device_id *id);
 /* Someone to ask or to hand things to, in turn; false: nobody. */
-bool choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
-void pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
+bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
+void replica_pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
-void adopt_head(struct replica *r, const struct signed_head *head);
+void replica_adopt_head(struct replica *r, const struct signed_head *head);
 /* A relay tells its head to whoever it has a session with. */
-void notify_links(struct replica *r);
+void replica_notify_links(struct replica *r);
 
 /* replica_advance.c */
 enum advance_result {
@@ -295,63 +323,76 @@ enum advance_result {
 };
 /* Takes in entries `from`..target, pulled from somebody. `widened`: they begin before our head, to see where it parts.
  */
-enum advance_result advance(struct replica *r, const uint8_t *blob, size_t len, uint64_t from, bool widened,
-                            const struct signed_head *target);
+enum advance_result replica_advance(struct replica *r, const uint8_t *blob, size_t len, uint64_t from, bool widened,
+                                    const struct signed_head *target);
 /* One entry more: judged; as it was judged before. */
-must_check int apply_entry(struct replica *r, uint64_t time, struct frame_view bytes);
-must_check int restore_entry(struct replica *r, uint64_t time, enum fold_verdict verdict, struct frame_view bytes);
+must_check int replica_apply_entry(struct replica *r, uint64_t time, struct frame_view bytes);
+must_check int replica_apply_kept(struct replica *r, uint64_t time, enum fold_verdict verdict, struct frame_view bytes);
 /* While joining: false at the ticket's head if it is another ledger. */
-bool passes_floor(const struct replica *r);
+bool replica_passes_floor(const struct replica *r);
 /* Hands the entries from `begin` on to the disk. */
-void keep_entries(struct replica *r, uint64_t begin);
+void replica_keep_entries(struct replica *r, uint64_t begin);
 /* Drops known state that followed from the fold, which was replaced. */
-void fold_replaced(struct replica *r, struct fold *fold);
+void replica_fold_replaced(struct replica *r, struct fold *fold);
 
 /* replica_serve.c */
-void serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
-bool within_limit(struct replica *r, const struct device_id *from, bool invite);
-void serve_clear(struct replica *r);
+void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
+bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite);
+void replica_serve_clear(struct replica *r);
 /* There are more of them now than what was made for askers says. */
-void serve_forget_openings(struct replica *r);
+void replica_serve_forget_openings(struct replica *r);
 
 /* replica_errand.c */
-void errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);
-void errand_offer(struct replica *r, const struct device_id *from, const struct frame_statement *offer);
-bool errand_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
-void errand_verdict(struct replica *r, const struct device_id *from, const struct frame_joined *joined);
-bool errand_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out);
-void errand_timer(struct replica *r);
-uint64_t errand_deadline(const struct replica *r);
-void errand_clear(struct replica *r);
+void replica_errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);
+void replica_errand_offer(struct replica *r, const struct device_id *from, const struct frame_statement *offer);
+bool replica_errand_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
+void replica_errand_verdict(struct replica *r, const struct device_id *from, const struct frame_joined *joined);
+bool replica_errand_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out);
+void replica_errand_timer(struct replica *r);
+uint64_t replica_errand_deadline(const struct replica *r);
+void replica_errand_clear(struct replica *r);
 
 /* replica_submit.c */
-void submissions_verdict(struct replica *r, const struct frame_joined *joined);
-void submissions_look(struct replica *r); /* what has come into the ledger? */
-void submissions_timer(struct replica *r);
-uint64_t submissions_deadline(const struct replica *r);
-void submissions_clear(struct replica *r);
-bool submissions_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out);
-void offer_send(struct replica *r, const struct device_id *to, const uint8_t hash[SHA256_SIZE], const uint8_t *bytes,
-                size_t len);
+void replica_submissions_verdict(struct replica *r, const struct frame_joined *joined);
+void replica_submissions_look(struct replica *r);   /* what has come into the ledger? */
+void replica_submissions_hasten(struct replica *r); /* there may be someone to hand them to now */
+void replica_submissions_timer(struct replica *r);
+uint64_t replica_submissions_deadline(const struct replica *r);
+void replica_submissions_clear(struct replica *r);
+must_check int replica_submission_keep(struct replica *r, const uint8_t statement[SHA256_SIZE], const uint8_t *bytes,
+                                       size_t len);
+/* A statement with its openings; false: one is not held. The caller frees. */
+bool replica_submission_of(const struct replica *r, const struct statement *s, struct blob_writer *out);
+bool replica_submissions_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out);
+void replica_offer_send(struct replica *r, const struct device_id *to, const uint8_t hash[SHA256_SIZE],
+                        const uint8_t *bytes, size_t len);
 
 /* replica_take_away.c */
 /* A statement from whoever brings it: counts at once if it takes away rightly. False: it is no take-away that is new.
  */
-bool take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep);
-void take_aways_look(struct replica *r);  /* forgets what is sequenced */
-void take_aways_again(struct replica *r); /* the fold is a new one */
-void take_aways_clear(struct replica *r);
+bool replica_take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep,
+                            const struct device_id *from);
+/* At a relay: a statement that counts at once, to all who have a session here but `from` (NULL: none). */
+void replica_spread(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from);
+void replica_take_aways_tell(struct replica *r, const struct device_id *to); /* at a relay: those that wait */
+void replica_take_aways_look(struct replica *r);                             /* forgets what is sequenced */
+void replica_take_aways_again(struct replica *r);                            /* the fold is a new one */
+void replica_take_aways_clear(struct replica *r);
+
+/* replica_replace.c */
+/* False: it is no root that rightly replaces the sequencers. */
+bool replica_replace_take(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from);
 
 /* replica_join.c */
-void join_verdict(struct replica *r, const struct frame_joined *joined);
-void join_part(struct replica *r, const uint8_t *blob, size_t len);
-void join_look(struct replica *r);
-void join_timer(struct replica *r);
-uint64_t join_deadline(const struct replica *r);
-void join_clear(struct replica *r);
+void replica_join_verdict(struct replica *r, const struct frame_joined *joined);
+void replica_join_part(struct replica *r, const uint8_t *blob, size_t len);
+void replica_join_look(struct replica *r);
+void replica_join_timer(struct replica *r);
+uint64_t replica_join_deadline(const struct replica *r);
+void replica_join_clear(struct replica *r);
 
 /* replica_problem.c */
-void problem_set(struct replica *r, enum replica_problem_kind kind, const struct device_id *id, const char *name,
-                 bool on);
+void replica_problem_set(struct replica *r, enum replica_problem_kind kind, const struct device_id *id,
+                         const char *name, bool on);
 
 #endif

@@ -5,12 +5,12 @@
 
 #include "ledger/replica_internal.h"
 
-#define JOIN_TIME (60 * REPLICA_SECOND)
-#define SEND_EVERY REPLICA_SECOND
-#define SWITCH_EVERY (5 * REPLICA_SECOND)
+#define JOIN_TIME (60 * SECOND)
+#define SEND_EVERY SECOND
+#define SWITCH_EVERY (5 * SECOND)
 #define SLOT_INVITE 1u
 
-void join_clear(struct replica *r)
+void replica_join_clear(struct replica *r)
 {
     free(r->joining.join);
     r->joining.join = NULL;
@@ -40,7 +40,7 @@ static int keep_opening(struct replica *r, struct frame_view opening)
     uint8_t commitment[SHA256_SIZE];
     int error = opening_commitment(r->c, commitment, opening.bytes, opening.len);
     if (!error)
-        error = openings_add(&r->openings, commitment, opening.bytes, opening.len);
+        error = replica_openings_add(&r->openings, commitment, opening.bytes, opening.len);
     if (!error)
         r->ops->keep_opening(r->ops->context, commitment, opening.bytes, opening.len);
     return error == ERROR_EXISTS ? 0 : error;
@@ -85,7 +85,7 @@ static int take_join(struct replica *r, const uint8_t *join, size_t len)
 static void fetch_ledger(struct replica *r)
 {
     const struct joining *j = &r->joining;
-    bootstrap_begin(r, j->full ? SYNC_LEDGER : SYNC_FOLD, j->ticket->head_index);
+    replica_bootstrap_begin(r, j->full ? SYNC_LEDGER : SYNC_FOLD, j->ticket->head_index);
 }
 
 int replica_join(struct replica *r, const struct ticket *ticket, const uint8_t *join, size_t join_len, uint64_t now,
@@ -97,7 +97,7 @@ int replica_join(struct replica *r, const struct ticket *ticket, const uint8_t *
         error = take_join(r, join, join_len);
     if (error)
         return error;
-    r->now = r->began = now;
+    r->now = r->alone_since = now;
     r->wall = wall;
     r->begun = true;
     j->ticket = ticket;
@@ -105,16 +105,16 @@ int replica_join(struct replica *r, const struct ticket *ticket, const uint8_t *
     j->deadline = now + JOIN_TIME;
     j->next_send = now;
     j->next_switch = now + SWITCH_EVERY;
-    learn_time(r, ticket->time);
-    publish_self(r);
+    replica_learn_time(r, ticket->time);
+    replica_publish_self(r);
     publish_relays(r, ticket);
     r->ops->use_key(r->ops->context, j->slot);
     if (!r->fold)
         fetch_ledger(r);
-    want_openings(r, 0);
+    replica_want_openings(r, 0);
     r->dirty = true;
-    settle(r);
-    join_timer(r);
+    replica_settle(r);
+    replica_join_timer(r);
     return 0;
 }
 
@@ -144,13 +144,13 @@ static int take_ledger(struct replica *r, const uint8_t *blob, size_t len)
     if (!error)
         error = fold_new(&r->fold, r->c);
     while (!error && blob_next_entry(&reader, &time, &statement))
-        error = apply_entry(r, time, statement);
+        error = replica_apply_entry(r, time, statement);
     return error;
 }
 
 static bool is_the_tickets(const struct replica *r)
 {
-    return fold_head(r->fold)->index == r->joining.ticket->head_index && passes_floor(r) &&
+    return fold_head(r->fold)->index == r->joining.ticket->head_index && replica_passes_floor(r) &&
            memcmp(fold_network(r->fold), &r->config.network, sizeof(r->config.network)) == 0;
 }
 
@@ -159,7 +159,7 @@ static void start_over(struct replica *r)
     struct joining *j = &r->joining;
     fold_free(r->fold);
     r->fold = NULL;
-    history_clear(&r->history);
+    replica_history_clear(&r->history);
     r->counters.bad_parts++;
     j->bad_ledger = true;
     if (++j->attempts < 2 * TICKET_RELAYS_MAX)
@@ -168,7 +168,7 @@ static void start_over(struct replica *r)
         finish(r, VERDICT_STANDS, REPLICA_JOIN_BAD_LEDGER);
 }
 
-void join_part(struct replica *r, const uint8_t *blob, size_t len)
+void replica_join_part(struct replica *r, const uint8_t *blob, size_t len)
 {
     struct joining *j = &r->joining;
     if (!j->ticket || r->fold)
@@ -180,13 +180,13 @@ void join_part(struct replica *r, const uint8_t *blob, size_t len)
     }
     j->bad_ledger = false;
     r->ops->keep_base(r->ops->context, r->history.base, r->history.base_len);
-    keep_entries(r, r->history.first);
+    replica_keep_entries(r, r->history.first);
     r->dirty = true;
 }
 
 /* ---- the join ---- */
 
-void join_verdict(struct replica *r, const struct frame_joined *joined)
+void replica_join_verdict(struct replica *r, const struct frame_joined *joined)
 {
     struct joining *j = &r->joining;
     if (!j->ticket || memcmp(joined->statement, j->hash, SHA256_SIZE) != 0)
@@ -209,7 +209,7 @@ void join_verdict(struct replica *r, const struct frame_joined *joined)
 }
 
 /* A member once a verified head covers our join, whoever told, and we know where the relays are. */
-void join_look(struct replica *r)
+void replica_join_look(struct replica *r)
 {
     const struct fold_device *d = r->fold ? fold_device_by_signing_key(r->fold, r->config.signing_public) : NULL;
     if (!r->joining.ticket || !d || d->state != DEVICE_JOINED || !r->has_signed)
@@ -225,8 +225,8 @@ static void hand_in(struct replica *r)
     struct device_id to;
     struct frame frame = {.kind = FRAME_JOIN, .join = {{j->join, j->join_len}}};
     j->next_send = r->now + SEND_EVERY;
-    if (choose_upstream(r, j->turn++, &to))
-        send_frame(r, &to, &frame);
+    if (replica_choose_upstream(r, j->turn++, &to))
+        replica_send_frame(r, &to, &frame);
 }
 
 /* The answer may have been lost after the join was sequenced: then only our own key is answered. */
@@ -240,7 +240,7 @@ static void switch_key(struct replica *r)
     r->ops->use_key(r->ops->context, j->slot);
 }
 
-void join_timer(struct replica *r)
+void replica_join_timer(struct replica *r)
 {
     struct joining *j = &r->joining;
     if (!j->ticket)
@@ -259,7 +259,7 @@ void join_timer(struct replica *r)
         switch_key(r);
 }
 
-uint64_t join_deadline(const struct replica *r)
+uint64_t replica_join_deadline(const struct replica *r)
 {
     const struct joining *j = &r->joining;
     if (!j->ticket)
@@ -274,8 +274,8 @@ static int found_entries(struct replica *r, const struct ticket *t)
 {
     int error = fold_new(&r->fold, r->c);
     for (uint32_t i = 0; !error && i < t->statement_count; i++) {
-        error = apply_entry(r, t->times[i], (struct frame_view){t->statements[i].bytes, t->statements[i].len});
-        if (!error && history_at(&r->history, i)->verdict != VERDICT_STANDS)
+        error = replica_apply_entry(r, t->times[i], (struct frame_view){t->statements[i].bytes, t->statements[i].len});
+        if (!error && replica_history_at(&r->history, i)->verdict != VERDICT_STANDS)
             error = ERROR_AUTHENTICATION;
     }
     if (!error &&
@@ -292,11 +292,11 @@ int replica_found(struct replica *r, const struct ticket *ticket)
     if (error) {
         fold_free(r->fold);
         r->fold = NULL;
-        history_clear(&r->history);
+        replica_history_clear(&r->history);
         return error;
     }
     r->ops->keep_base(r->ops->context, NULL, 0);
-    keep_entries(r, 0);
+    replica_keep_entries(r, 0);
     for (uint32_t i = 0; !error && i < ticket->opening_count; i++)
         error = keep_opening(r, (struct frame_view){ticket->openings[i].bytes, ticket->openings[i].len});
     if (!error && ticket->opening.len)

@@ -4,7 +4,7 @@
 
 #include "ledger/replica_internal.h"
 
-void known_clear(struct replica *r)
+void replica_known_clear(struct replica *r)
 {
     for (uint32_t i = 0; i < r->known_count; i++)
         free(r->known[i].subjects);
@@ -15,14 +15,14 @@ void known_clear(struct replica *r)
     r->known_count = r->known_capacity = r->place_count = 0;
 }
 
-bool known_is_good(const struct known *k)
+bool replica_known_is_good(const struct known *k)
 {
     return k->state == KNOWN_GOOD && !k->clash;
 }
 
-bool is_full(const struct known *k)
+bool replica_is_full(const struct known *k)
 {
-    return known_is_good(k) && (k->relay || k->controller || k->operates);
+    return replica_known_is_good(k) && (k->relay || k->controller || k->operates);
 }
 
 /* member_until passes only when the sequencer's time and our own clock are both past it. */
@@ -32,22 +32,27 @@ static bool is_over(const struct replica *r, const struct fold_device *d)
     return until && r->has_signed && r->signed_head.head.time > until && r->wall > until;
 }
 
-bool is_present(const struct replica *r, uint32_t i)
+bool replica_is_member(const struct replica *r, uint32_t i)
 {
     const struct fold_device *d = fold_device_at(r->fold, i);
-    return known_is_good(&r->known[i]) && fold_device_is_live(r->fold, d) && !is_over(r, d);
+    return replica_known_is_good(&r->known[i]) && d->state == DEVICE_JOINED && !is_over(r, d);
+}
+
+bool replica_is_present(const struct replica *r, uint32_t i)
+{
+    return replica_is_member(r, i) && fold_device_is_live(r->fold, fold_device_at(r->fold, i));
 }
 
 /* Where a device's id is, or would be, in the table of positions (plus one, 0: free). */
 static uint32_t *place_of(const struct replica *r, uint32_t *places, uint32_t capacity, const struct device_id *id)
 {
     uint32_t at = get_be32(id->bytes) & (capacity - 1);
-    while (places[at] && !id_equal(&fold_device_at(r->fold, places[at] - 1)->id, id))
+    while (places[at] && !device_id_equal(&fold_device_at(r->fold, places[at] - 1)->id, id))
         at = (at + 1) & (capacity - 1);
     return &places[at];
 }
 
-bool known_position(const struct replica *r, const struct device_id *id, uint32_t *out)
+bool replica_known_position(const struct replica *r, const struct device_id *id, uint32_t *out)
 {
     if (r->place_count == 0)
         return false;
@@ -56,16 +61,16 @@ bool known_position(const struct replica *r, const struct device_id *id, uint32_
     return place != 0;
 }
 
-bool self_position(const struct replica *r, uint32_t *out)
+bool replica_self_position(const struct replica *r, uint32_t *out)
 {
     const struct fold_device *d = r->fold ? fold_device_by_signing_key(r->fold, r->config.signing_public) : NULL;
-    return d && known_position(r, &d->id, out);
+    return d && replica_known_position(r, &d->id, out);
 }
 
-bool self_is_full(const struct replica *r)
+bool replica_self_is_full(const struct replica *r)
 {
     uint32_t i;
-    return self_position(r, &i) && is_full(&r->known[i]);
+    return replica_self_position(r, &i) && replica_is_full(&r->known[i]);
 }
 
 static int make_places(struct replica *r, uint32_t count)
@@ -138,7 +143,7 @@ static enum known_state judge_scope(const struct replica *r, const struct fold_d
 {
     if (is_zero(d->admitted_scope, SHA256_SIZE))
         return KNOWN_GOOD;
-    const struct kept_opening *kept = openings_find(&r->openings, d->admitted_scope);
+    const struct kept_opening *kept = replica_openings_find(&r->openings, d->admitted_scope);
     struct opening scope;
     if (!kept)
         return KNOWN_MISSING;
@@ -151,7 +156,7 @@ static enum known_state judge_scope(const struct replica *r, const struct fold_d
 
 static int open_one(struct replica *r, struct known *k, const struct fold_device *d)
 {
-    const struct kept_opening *kept = openings_find(&r->openings, d->terms.commitment);
+    const struct kept_opening *kept = replica_openings_find(&r->openings, d->terms.commitment);
     struct opening opening;
     if (!kept)
         return 0;
@@ -184,7 +189,7 @@ struct claims {
     uint32_t capacity;
 };
 
-static uint32_t spread(const void *bytes, size_t len)
+static uint32_t mix(const void *bytes, size_t len)
 {
     const uint8_t *p = bytes;
     uint32_t hash = 2166136261u;
@@ -196,7 +201,7 @@ static uint32_t spread(const void *bytes, size_t len)
 static bool claim(struct claims *c, const struct known *known, uint32_t i, bool by_name)
 {
     const struct known *k = &known[i];
-    uint32_t at = by_name ? spread(k->name, strlen(k->name)) : spread(k->ipv4, sizeof(k->ipv4));
+    uint32_t at = by_name ? mix(k->name, strlen(k->name)) : mix(k->ipv4, sizeof(k->ipv4));
     for (at &= c->capacity - 1; c->places[at]; at = (at + 1) & (c->capacity - 1)) {
         const struct known *holder = &known[c->places[at] - 1];
         if (by_name ? strcmp(holder->name, k->name) == 0 : memcmp(holder->ipv4, k->ipv4, sizeof(k->ipv4)) == 0)
@@ -220,8 +225,9 @@ static void judge_claims(struct replica *r, struct claims *names, struct claims 
     k->clash = false;
     if (k->state == KNOWN_GOOD && counts)
         k->clash = !claim(names, r->known, i, true) || (k->has_ipv4 && !claim(addresses, r->known, i, false));
-    problem_set(r, REPLICA_PROBLEM_NAME_CLASH, &d->id, k->name, k->clash);
-    problem_set(r, REPLICA_PROBLEM_DEVICE_OUT_OF_SCOPE, &d->id, k->name, counts && k->state == KNOWN_OUT_OF_SCOPE);
+    replica_problem_set(r, REPLICA_PROBLEM_NAME_CLASH, &d->id, k->name, k->clash);
+    replica_problem_set(r, REPLICA_PROBLEM_DEVICE_OUT_OF_SCOPE, &d->id, k->name,
+                        counts && k->state == KNOWN_OUT_OF_SCOPE);
 }
 
 static int judge_all_claims(struct replica *r)
@@ -239,7 +245,7 @@ static int judge_all_claims(struct replica *r)
     return good ? 0 : ERROR_MEMORY;
 }
 
-int known_refresh(struct replica *r)
+int replica_known_refresh(struct replica *r)
 {
     int error = grow(r, fold_device_count(r->fold));
     for (uint32_t i = 0; !error && i < r->known_count; i++) {
@@ -273,19 +279,19 @@ static bool is_committed(const struct replica *r, const uint8_t commitment[SHA25
     return false;
 }
 
-bool take_opening(struct replica *r, struct frame_view bytes)
+bool replica_take_opening(struct replica *r, struct frame_view bytes)
 {
     uint8_t commitment[SHA256_SIZE];
     if (!r->fold || bytes.len > OPENING_MAX || opening_commitment(r->c, commitment, bytes.bytes, bytes.len))
         return false;
-    if (openings_find(&r->openings, commitment))
+    if (replica_openings_find(&r->openings, commitment))
         return true;
     if (!is_committed(r, commitment))
         return false;
-    if (openings_add(&r->openings, commitment, bytes.bytes, bytes.len))
+    if (replica_openings_add(&r->openings, commitment, bytes.bytes, bytes.len))
         return false;
     r->ops->keep_opening(r->ops->context, commitment, bytes.bytes, bytes.len);
-    serve_forget_openings(r);
+    replica_serve_forget_openings(r);
     r->dirty = true;
     return true;
 }
@@ -295,7 +301,7 @@ bool replica_device_by_name(const struct replica *r, const char *name, size_t le
 {
     for (uint32_t i = 0; i < r->known_count; i++) {
         const struct known *k = &r->known[i];
-        if (strlen(k->name) != len || memcmp(k->name, name, len) != 0 || !is_present(r, i))
+        if (strlen(k->name) != len || memcmp(k->name, name, len) != 0 || !replica_is_present(r, i))
             continue;
         *out = fold_device_at(r->fold, i)->id;
         return true;
@@ -306,7 +312,7 @@ bool replica_device_by_name(const struct replica *r, const char *name, size_t le
 const struct opening_invite *replica_opening(struct replica *r, const struct device_id *id)
 {
     const struct fold_device *d = r->fold ? fold_device_by_id(r->fold, id) : NULL;
-    const struct kept_opening *kept = d ? openings_find(&r->openings, d->terms.commitment) : NULL;
+    const struct kept_opening *kept = d ? replica_openings_find(&r->openings, d->terms.commitment) : NULL;
     struct opening opening;
     if (!kept || opening_decode(&opening, kept->bytes, kept->len))
         return NULL;

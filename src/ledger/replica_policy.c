@@ -17,7 +17,7 @@ static struct subject_rules *find(const struct policy_in_force *p, const struct 
     return p->count ? bsearch(&key, p->subjects, p->count, sizeof(key), compare) : NULL;
 }
 
-void policy_clear(struct policy_in_force *p)
+void replica_policy_clear(struct policy_in_force *p)
 {
     for (uint32_t i = 0; i < p->count; i++)
         rule_set_free(p->subjects[i].set);
@@ -37,19 +37,19 @@ static int list_wanted(const struct replica *r, struct policy_in_force *out)
 {
     uint32_t self;
     *out = (struct policy_in_force){.version = fold_policy_version(r->fold)};
-    if (!self_position(r, &self) || !known_is_good(&r->known[self]))
+    if (!replica_self_position(r, &self) || !replica_known_is_good(&r->known[self]))
         return 0;
     const struct known *k = &r->known[self];
-    uint32_t most = is_full(k) ? fold_subject_count(r->fold) : k->subject_count;
+    uint32_t most = replica_is_full(k) ? fold_subject_count(r->fold) : k->subject_count;
     out->subjects = calloc(most + 1, sizeof(*out->subjects));
     if (!out->subjects)
         return ERROR_MEMORY;
     uint8_t commitment[SHA256_SIZE];
     struct subject subject;
     for (uint32_t i = 0; i < most; i++)
-        if (is_full(k) ? fold_subject_at(r->fold, i, &subject, commitment)
-                       : fold_subject(r->fold, &k->subjects[i], commitment))
-            add_wanted(out, is_full(k) ? &subject : &k->subjects[i], commitment);
+        if (replica_is_full(k) ? fold_subject_at(r->fold, i, &subject, commitment)
+                               : fold_subject(r->fold, &k->subjects[i], commitment))
+            add_wanted(out, replica_is_full(k) ? &subject : &k->subjects[i], commitment);
     qsort(out->subjects, out->count, sizeof(*out->subjects), compare);
     return 0;
 }
@@ -57,7 +57,7 @@ static int list_wanted(const struct replica *r, struct policy_in_force *out)
 /* NULL: not held, or not what it should be. */
 static struct rule_set *read_rules(const struct replica *r, const struct subject_rules *rules)
 {
-    const struct kept_opening *kept = openings_find(&r->openings, rules->commitment);
+    const struct kept_opening *kept = replica_openings_find(&r->openings, rules->commitment);
     struct opening opening;
     if (!kept || opening_decode(&opening, kept->bytes, kept->len))
         return NULL;
@@ -98,11 +98,11 @@ static void put_in_force(struct replica *r, struct policy_in_force *new)
         new->subjects[i].set = old->set;
         old->set = NULL;
     }
-    policy_clear(&r->policy);
+    replica_policy_clear(&r->policy);
     r->policy = *new;
 }
 
-void policy_compile(struct replica *r)
+void replica_policy_compile(struct replica *r)
 {
     struct policy_in_force new;
     if (list_wanted(r, &new))
@@ -111,12 +111,12 @@ void policy_compile(struct replica *r)
     if (complete)
         put_in_force(r, &new);
     else
-        policy_clear(&new);
-    problem_set(r, REPLICA_PROBLEM_POLICY_INCOMPLETE, NULL, NULL, !complete && r->begun);
+        replica_policy_clear(&new);
+    replica_problem_set(r, REPLICA_PROBLEM_POLICY_INCOMPLETE, NULL, NULL, !complete && r->begun);
 }
 
-uint32_t policy_sets(const struct replica *r, const struct subject *subjects, uint32_t count,
-                     const struct rule_set *out[SUBJECTS_MAX])
+uint32_t replica_policy_sets(const struct replica *r, const struct subject *subjects, uint32_t count,
+                             const struct rule_set *out[SUBJECTS_MAX])
 {
     uint32_t found = 0;
     for (uint32_t i = 0; i < count && found < SUBJECTS_MAX; i++) {
@@ -128,20 +128,14 @@ uint32_t policy_sets(const struct replica *r, const struct subject *subjects, ui
 }
 
 /* A rule that joins two names a subject of each: it is in the sets of either. */
-bool policy_joins(const struct replica *r, const struct known *a, const struct known *b)
+bool replica_policy_joins(const struct replica *r, const struct known *a, const struct known *b)
 {
     const struct rule_set *sets[SUBJECTS_MAX];
-    uint32_t count = policy_sets(r, a->subjects, a->subject_count, sets);
+    uint32_t count = replica_policy_sets(r, a->subjects, a->subject_count, sets);
     return rules_join(sets, count, a->subjects, a->subject_count, b->subjects, b->subject_count);
 }
 
 uint64_t replica_policy_version(const struct replica *r)
 {
     return r->policy.version;
-}
-
-const struct rule_set *replica_rules(const struct replica *r, const struct subject *subject)
-{
-    const struct subject_rules *rules = find(&r->policy, subject);
-    return rules ? rules->set : NULL;
 }

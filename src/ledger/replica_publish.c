@@ -15,7 +15,7 @@ struct device_id replica_invite_id(const struct device_id *id)
     return out;
 }
 
-bool founding_device(const struct replica *r, uint32_t *out)
+bool replica_founding_device(const struct replica *r, uint32_t *out)
 {
     const struct statement_root *root = r->fold ? fold_latest_root(r->fold) : NULL;
     if (!root || !root->founds)
@@ -35,7 +35,7 @@ static bool answers_invite_key(const struct replica *r, uint32_t self, uint32_t 
     *founder = 0;
     if (is_zero(r->config.invite_static_public, X25519_SIZE) || r->operator_knows)
         return false;
-    return founding_device(r, &founding) && founding == self && self != *founder;
+    return replica_founding_device(r, &founding) && founding == self && self != *founder;
 }
 
 static void describe_member(struct replica *r, struct replica_self *out, uint32_t i)
@@ -55,31 +55,20 @@ static void describe_member(struct replica *r, struct replica_self *out, uint32_
         out->invite_peer = fold_device_at(r->fold, founder)->id;
 }
 
-/* Isolated: it may be given back, and hears of it from the relays, whom it goes on to call. */
-static bool is_set_aside(const struct replica *r, uint32_t i)
-{
-    const struct fold_device *d = fold_device_at(r->fold, i);
-    return known_is_good(&r->known[i]) && d->state == DEVICE_JOINED && !fold_device_is_live(r->fold, d);
-}
-
-void publish_self(struct replica *r)
+void replica_publish_self(struct replica *r)
 {
     struct replica_self self;
     memset(&self, 0, sizeof(self)); /* with its padding: it is compared whole */
     uint32_t i;
-    bool known = self_position(r, &i);
-    if (known && is_present(r, i))
+    bool known = replica_self_position(r, &i);
+    if (known && replica_is_member(r, i))
         describe_member(r, &self, i);
-    else if (known && is_set_aside(r, i)) {
-        self.id = fold_device_at(r->fold, i)->id;
-        self.joining = true;
-    }
     if (r->joining.ticket) {
         self.joining = true;
         self.member = false;
     }
-    problem_set(r, REPLICA_PROBLEM_REVOKED, NULL, NULL,
-                known && !is_present(r, i) && r->known[i].state != KNOWN_MISSING && !r->joining.ticket);
+    replica_problem_set(r, REPLICA_PROBLEM_REVOKED, NULL, NULL,
+                        known && !replica_is_present(r, i) && r->known[i].state != KNOWN_MISSING && !r->joining.ticket);
     if (r->self_told && memcmp(&self, &r->self, sizeof(self)) == 0)
         return;
     bool relay_now = self.relay && !r->self.relay;
@@ -87,7 +76,7 @@ void publish_self(struct replica *r)
     r->self_told = true;
     r->ops->self(r->ops->context, &self);
     if (relay_now) /* whoever came before waits for it: at the hub, the operator */
-        notify_links(r);
+        replica_notify_links(r);
 }
 
 static void put_grants(struct cursor *c, const struct grant *grants, uint32_t count)
@@ -146,7 +135,7 @@ static void describe(const struct replica *r, uint32_t i, struct replica_device 
     const struct fold_device *d = fold_device_at(r->fold, i);
     const struct known *k = &r->known[i];
     out->id = d->id;
-    out->flags = REPLICA_MEMBER | (k->relay ? REPLICA_RELAY : 0u);
+    out->flags = REPLICA_MEMBER | (k->relay ? REPLICA_RELAY : 0u) | (k->controller ? REPLICA_CONTROLLER : 0u);
     memcpy(out->name, k->name, sizeof(out->name));
     memcpy(out->static_key, d->static_public, sizeof(out->static_key));
     out->has_ipv6 = k->has_ipv6;
@@ -161,8 +150,8 @@ static void describe(const struct replica *r, uint32_t i, struct replica_device 
 /* What we and it may begin with each other; our own sets hold every rule that concerns us. */
 struct view {
     const struct known *self; /* NULL: we are no member */
+    bool isolated;            /* then we look for relays alone, since one of them may tell that we are restored */
     uint32_t self_at;
-    bool set_aside; /* we speak with relays alone, and not by packets */
     const struct rule_set *sets[SUBJECTS_MAX];
     uint32_t set_count;
     struct grant out[GRANTS_MAX], in[GRANTS_MAX];
@@ -179,26 +168,17 @@ static void grant(struct view *v, const struct known *k, struct replica_device *
     out->in = v->in;
 }
 
-static void describe_as_relay_only(struct replica_device *out)
-{
-    out->has_ipv6 = out->has_ipv4 = false;
-    memset(out->ipv6, 0, sizeof(out->ipv6));
-    memset(out->ipv4, 0, sizeof(out->ipv4));
-}
-
 /* A plain member speaks with relays and with whom a rule joins it to; a relay with every member. */
 static void publish_member(struct replica *r, struct view *v, uint32_t i)
 {
     struct known *k = &r->known[i];
     struct replica_device out = {0};
-    bool speaks = v->self && i != v->self_at && is_present(r, i);
+    bool speaks = v->self && i != v->self_at && replica_is_present(r, i);
     if (speaks) {
         describe(r, i, &out);
-        if (v->set_aside)
-            describe_as_relay_only(&out);
-        else
+        if (!v->isolated)
             grant(v, k, &out);
-        speaks = k->relay || (v->self->relay && !v->set_aside) || out.out_count || out.in_count;
+        speaks = v->isolated ? k->relay : v->self->relay || k->relay || out.out_count || out.in_count;
     }
     if (speaks)
         tell(r, k, PUBLISHED_DEVICE, &out);
@@ -220,8 +200,8 @@ static uint32_t invite_flags(struct replica *r, const struct fold_device *d, str
         return 0;
     if (!k->joined_since)
         k->joined_since = r->now + 1;
-    const struct entry *join = history_at(&r->history, d->joined_at);
-    bool over = k->seen || r->now >= k->joined_since + INVITE_GRACE * REPLICA_SECOND || !join ||
+    const struct entry *join = replica_history_at(&r->history, d->joined_at);
+    bool over = k->seen || r->now >= k->joined_since + INVITE_GRACE * SECOND || !join ||
                 ledger_time(r) >= join->time + INVITE_GRACE;
     return over ? REPLICA_USED_INVITE : REPLICA_INVITE;
 }
@@ -231,7 +211,7 @@ static void publish_invite(struct replica *r, const struct view *v, uint32_t i)
     struct known *k = &r->known[i];
     const struct fold_device *d = fold_device_at(r->fold, i);
     struct replica_device out = {0};
-    if (v->self && !v->set_aside && v->self->relay && i != v->self_at && known_is_good(k))
+    if (v->self && v->self->relay && !v->isolated && i != v->self_at && replica_known_is_good(k))
         out.flags = invite_flags(r, d, k);
     if (!out.flags) {
         take_back(r, k, PUBLISHED_INVITE, &d->id);
@@ -248,7 +228,7 @@ static bool publish_founding(struct replica *r, const struct view *v, uint32_t i
 {
     struct known *k = &r->known[i];
     const struct fold_device *d = fold_device_at(r->fold, i);
-    if (!v->self || v->set_aside || i == v->self_at || d->state != DEVICE_INVITED || !known_is_good(k))
+    if (!v->self || i == v->self_at || d->state != DEVICE_INVITED || !replica_known_is_good(k))
         return false;
     struct replica_device out = {.id = d->id, .flags = REPLICA_FOUNDING | REPLICA_RELAY, .has_endpoint = true};
     out.endpoint = k->endpoint;
@@ -261,18 +241,26 @@ static bool publish_founding(struct replica *r, const struct view *v, uint32_t i
 static void look_from(const struct replica *r, struct view *v)
 {
     memset(v, 0, sizeof(*v));
-    if (!self_position(r, &v->self_at))
-        return;
-    v->set_aside = is_set_aside(r, v->self_at);
-    if (!v->set_aside && !is_present(r, v->self_at))
+    if (!replica_self_position(r, &v->self_at) || !replica_is_member(r, v->self_at))
         return;
     v->self = &r->known[v->self_at];
-    v->set_count = policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
+    v->isolated = !replica_is_present(r, v->self_at);
+    v->set_count = replica_policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
 }
 
-void publish(struct replica *r)
+void replica_publish_invite(struct replica *r, uint32_t i)
 {
-    publish_self(r);
+    struct view *v = r->begun && !r->joining.ticket ? malloc(sizeof(*v)) : NULL;
+    if (!v)
+        return;
+    look_from(r, v);
+    publish_invite(r, v, i);
+    free(v);
+}
+
+void replica_publish(struct replica *r)
+{
+    replica_publish_self(r);
     if (!r->fold || r->joining.ticket)
         return;
     struct view *v = malloc(sizeof(*v));
@@ -280,7 +268,7 @@ void publish(struct replica *r)
         return; /* what was told stands until the next change */
     look_from(r, v);
     uint32_t founding;
-    bool founds = founding_device(r, &founding);
+    bool founds = replica_founding_device(r, &founding);
     for (uint32_t i = 0; i < r->known_count; i++) {
         if (founds && i == founding && publish_founding(r, v, i))
             continue;

@@ -13,14 +13,14 @@
 static struct limit *limit_of(struct replica *r, const struct device_id *id)
 {
     struct limit *l = &r->serve.limits[get_be32(id->bytes) % LIMITS];
-    if (!id_equal(&l->id, id) || r->now >= l->since + REPLICA_SECOND)
+    if (!device_id_equal(&l->id, id) || r->now >= l->since + SECOND)
         *l = (struct limit){.id = *id, .since = r->now};
     return l;
 }
 
-bool within_limit(struct replica *r, const struct device_id *from, bool invite)
+bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite)
 {
-    if (id_equal(from, &replica_controller))
+    if (device_id_equal(from, &replica_controller))
         return true;
     bool within = ++limit_of(r, from)->frames <= (invite ? FRAMES_INVITE : FRAMES_MEMBER);
     r->counters.limited += !within;
@@ -36,14 +36,14 @@ static void drop_blob(struct serve *s, struct cached_blob *b)
     *b = (struct cached_blob){0};
 }
 
-void serve_clear(struct replica *r)
+void replica_serve_clear(struct replica *r)
 {
     for (uint32_t i = 0; i < CACHE_BLOBS; i++)
         if (r->serve.blobs[i].bytes)
             drop_blob(&r->serve, &r->serve.blobs[i]);
 }
 
-void serve_forget_openings(struct replica *r)
+void replica_serve_forget_openings(struct replica *r)
 {
     for (uint32_t i = 0; i < CACHE_BLOBS; i++)
         if (r->serve.blobs[i].bytes && r->serve.blobs[i].what == SYNC_OPENINGS)
@@ -55,7 +55,8 @@ static struct cached_blob *find_blob(struct serve *s, const struct frame_get *ge
 {
     for (uint32_t i = 0; i < CACHE_BLOBS; i++) {
         struct cached_blob *b = &s->blobs[i];
-        if (b->bytes && b->what == get->what && b->from == get->from && b->to == to && id_equal(&b->asker, asker))
+        if (b->bytes && b->what == get->what && b->from == get->from && b->to == to &&
+            device_id_equal(&b->asker, asker))
             return b;
     }
     return NULL;
@@ -80,10 +81,10 @@ static struct cached_blob *cache(struct serve *s, const struct cached_blob *blob
     while (s->bytes + blob->len > CACHE_BYTES && (b = oldest_blob(s, false)))
         drop_blob(s, b);
     b = oldest_blob(s, true);
-    if (b->bytes)
-        drop_blob(s, b);
+    struct cached_blob old = *b;
     *b = *blob;
-    s->bytes += b->len;
+    s->bytes += b->len - old.len;
+    free(old.bytes);
     return b;
 }
 
@@ -98,7 +99,7 @@ struct collector {
 
 static void collect(struct collector *c, const uint8_t commitment[SHA256_SIZE])
 {
-    const struct kept_opening *kept = openings_find(&c->r->openings, commitment);
+    const struct kept_opening *kept = replica_openings_find(&c->r->openings, commitment);
     if (!kept)
         return;
     c->count++;
@@ -175,8 +176,8 @@ static void collect_since(struct collector *c, uint64_t from)
         collect_all(c);
         return;
     }
-    for (uint64_t i = from; i < history_end(&c->r->history); i++) {
-        const struct entry *e = history_at(&c->r->history, i);
+    for (uint64_t i = from; i < replica_history_end(&c->r->history); i++) {
+        const struct entry *e = replica_history_at(&c->r->history, i);
         if (e->verdict != VERDICT_STANDS)
             continue;
         if (e->kind == STATEMENT_INVITE)
@@ -191,7 +192,7 @@ static void collect_since(struct collector *c, uint64_t from)
 static void collect_relays(struct collector *c)
 {
     for (uint32_t i = 0; i < c->r->known_count; i++)
-        if ((c->r->known[i].relay || c->r->known[i].controller) && is_present(c->r, i))
+        if ((c->r->known[i].relay || c->r->known[i].controller) && replica_is_present(c->r, i))
             collect_admitted(c, fold_device_at(c->r->fold, i));
 }
 
@@ -207,7 +208,8 @@ static void collect_for_member(struct collector *c, uint32_t asker, uint64_t fro
         const struct fold_device *d = fold_device_at(r->fold, i);
         const struct known *other = &r->known[i];
         bool new = from == 0 || d->joined_at >= from;
-        if (i == asker || (new &&is_present(r, i) && (other->relay || other->controller || policy_joins(r, k, other))))
+        if (i == asker || (new &&replica_is_present(r, i) &&
+                           (other->relay || other->controller || replica_policy_joins(r, k, other))))
             collect_admitted(c, d);
     }
 }
@@ -216,12 +218,12 @@ static void collect_for(struct collector *c, const struct device_id *asker, bool
 {
     uint32_t i;
     c->count = 0;
-    if (id_equal(asker, &replica_controller))
+    if (device_id_equal(asker, &replica_controller))
         collect_since(c, from);
     else if (invite)
         collect_relays(c);
-    else if (known_position(c->r, asker, &i) && is_present(c->r, i))
-        is_full(&c->r->known[i]) ? collect_since(c, from) : collect_for_member(c, i, from);
+    else if (replica_known_position(c->r, asker, &i) && replica_is_present(c->r, i))
+        replica_is_full(&c->r->known[i]) ? collect_since(c, from) : collect_for_member(c, i, from);
 }
 
 static bool build_openings(struct replica *r, const struct frame_get *get, const struct device_id *asker, bool invite,
@@ -239,11 +241,11 @@ static bool build_openings(struct replica *r, const struct frame_get *get, const
 
 static bool build_ledger(struct replica *r, const struct frame_get *get, uint64_t to, struct blob_writer *w)
 {
-    if (get->from < r->history.first || get->from > to || to >= history_end(&r->history))
+    if (get->from < r->history.first || get->from > to || to >= replica_history_end(&r->history))
         return false;
     blob_begin(w, to - get->from + 1);
     for (uint64_t i = get->from; i <= to; i++) {
-        const struct entry *e = history_at(&r->history, i);
+        const struct entry *e = replica_history_at(&r->history, i);
         blob_put_entry(w, e->time, (struct frame_view){e->bytes, e->len});
     }
     return true;
@@ -268,7 +270,7 @@ static bool build_fold(struct replica *r, uint64_t to, struct blob_writer *w)
         return true;
     }
     struct fold *fold;
-    if (history_fold(&r->history, r->c, to, &fold))
+    if (replica_history_fold(&r->history, r->c, to, &fold))
         return false;
     w->error = save(fold, w);
     fold_free(fold);
@@ -292,8 +294,8 @@ static bool build(struct replica *r, const struct frame_get *get, uint64_t to, c
 }
 
 /* NULL: not there, or too much asked. */
-static const struct cached_blob *make_blob(struct replica *r, const struct frame_get *get, uint64_t to,
-                                           const struct device_id *from, bool invite, const struct device_id *asker)
+static struct cached_blob *make_blob(struct replica *r, const struct frame_get *get, uint64_t to,
+                                     const struct device_id *from, bool invite, const struct device_id *asker)
 {
     struct limit *limit = limit_of(r, from);
     if (++limit->builds > (invite ? BUILDS_INVITE : BUILDS_MEMBER)) {
@@ -312,22 +314,63 @@ static const struct cached_blob *make_blob(struct replica *r, const struct frame
 static void answer(struct replica *r, const struct device_id *to, const struct frame_part *part)
 {
     struct frame frame = {.kind = FRAME_PART, .part = *part};
-    send_frame(r, to, &frame);
+    replica_send_frame(r, to, &frame);
 }
 
 static void serve_offer(struct replica *r, const struct device_id *from, const struct frame_get *get)
 {
     struct frame_view blob;
     struct frame_part part;
-    if (!submissions_blob(r, get->hash, &blob) && !errand_blob(r, get->hash, &blob))
+    if (!replica_submissions_blob(r, get->hash, &blob) && !replica_errand_blob(r, get->hash, &blob))
         return;
     if (serve_part(get, get->to, blob.bytes, blob.len, &part))
         answer(r, from, &part);
 }
 
-/* Openings are made for what is so now: an asker that is in the middle of an older view begins anew. */
-void serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get)
+/* Up to which entry we have everything that an asker may ask for; false: nothing is served. Openings may lag behind the
+ * ledger, and whoever asks must not believe that there are no more. */
+static bool served_to(const struct replica *r, enum sync_what what, uint64_t *to)
 {
+    *to = fold_head(r->fold)->index;
+    if (what != SYNC_OPENINGS)
+        return true;
+    if (!replica_self_is_full(r))
+        return false;
+    if (!replica_needs_more(r))
+        return true;
+    if (r->follow.openings_at < *to)
+        *to = r->follow.openings_at;
+    return r->follow.openings_told;
+}
+
+static const struct cached_blob *find_or_make(struct replica *r, const struct device_id *from, bool invite,
+                                              const struct frame_get *get, uint64_t *to)
+{
+    struct device_id asker = {0};
+    struct frame_get key = *get;
+    uint64_t latest;
+    if (get->what == SYNC_OPENINGS)
+        asker = *from;
+    if (get->what == SYNC_FOLD)
+        key.from = 0; /* a fold has no beginning */
+    struct cached_blob *blob = get->to != UINT64_MAX ? find_blob(&r->serve, &key, get->to, &asker) : NULL;
+    *to = get->to;
+    if (!blob && served_to(r, get->what, &latest)) {
+        *to = get->to == UINT64_MAX ? latest : get->to;
+        blob = find_blob(&r->serve, &key, *to, &asker);
+        /* Openings are made for what is so now: an asker in the middle of an older view begins anew. */
+        if (!blob && *to <= latest && (get->what != SYNC_OPENINGS || *to == latest))
+            blob = make_blob(r, &key, *to, from, invite, &asker);
+    }
+    if (blob)
+        blob->used = ++r->serve.uses;
+    return blob;
+}
+
+void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get)
+{
+    struct frame_part part;
+    uint64_t to;
     if (get->what == SYNC_OFFER) {
         if (!invite)
             serve_offer(r, from, get);
@@ -335,19 +378,7 @@ void serve_get(struct replica *r, const struct device_id *from, bool invite, con
     }
     if (!r->fold || !r->has_signed)
         return;
-    uint64_t latest = fold_head(r->fold)->index, to = get->to == UINT64_MAX ? latest : get->to;
-    struct device_id asker = {0};
-    if (get->what == SYNC_OPENINGS)
-        asker = *from;
-    struct frame_get key = *get;
-    key.from = get->what == SYNC_FOLD ? 0 : get->from; /* a fold has no beginning */
-    const struct cached_blob *blob = to <= latest ? find_blob(&r->serve, &key, to, &asker) : NULL;
-    if (!blob && to <= latest && (get->what != SYNC_OPENINGS || to == latest))
-        blob = make_blob(r, &key, to, from, invite, &asker);
-    struct frame_part part;
-    if (!blob)
-        return;
-    ((struct cached_blob *)blob)->used = ++r->serve.uses;
-    if (serve_part(get, to, blob->bytes, blob->len, &part))
+    const struct cached_blob *blob = find_or_make(r, from, invite, get, &to);
+    if (blob && serve_part(get, to, blob->bytes, blob->len, &part))
         answer(r, from, &part);
 }

@@ -5,7 +5,7 @@
 
 #include "ledger/replica_internal.h"
 
-void openings_clear(struct opening_store *s)
+void replica_openings_clear(struct opening_store *s)
 {
     for (uint32_t i = 0; i < s->capacity; i++)
         free(s->places[i].bytes);
@@ -21,7 +21,7 @@ static struct kept_opening *place_of(struct kept_opening *places, uint32_t capac
     return &places[at];
 }
 
-const struct kept_opening *openings_find(const struct opening_store *s, const uint8_t commitment[SHA256_SIZE])
+const struct kept_opening *replica_openings_find(const struct opening_store *s, const uint8_t commitment[SHA256_SIZE])
 {
     if (s->capacity == 0)
         return NULL;
@@ -46,7 +46,8 @@ static int grow(struct opening_store *s)
     return 0;
 }
 
-int openings_add(struct opening_store *s, const uint8_t commitment[SHA256_SIZE], const uint8_t *bytes, size_t len)
+int replica_openings_add(struct opening_store *s, const uint8_t commitment[SHA256_SIZE], const uint8_t *bytes,
+                         size_t len)
 {
     int error = grow(s);
     if (error)

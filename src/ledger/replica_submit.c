@@ -4,16 +4,16 @@
 
 #include "ledger/replica_internal.h"
 
-#define OFFER_AGAIN (5 * REPLICA_SECOND)
+#define OFFER_AGAIN (5 * SECOND)
 
-void offer_send(struct replica *r, const struct device_id *to, const uint8_t hash[SHA256_SIZE], const uint8_t *bytes,
-                size_t len)
+void replica_offer_send(struct replica *r, const struct device_id *to, const uint8_t hash[SHA256_SIZE],
+                        const uint8_t *bytes, size_t len)
 {
     struct frame frame = {.kind = FRAME_STATEMENT, .statement = {.total = len}};
     memcpy(frame.statement.hash, hash, SHA256_SIZE);
     if (len <= FRAME_INLINE_MAX)
         frame.statement.bytes = (struct frame_view){bytes, len};
-    send_frame(r, to, &frame);
+    replica_send_frame(r, to, &frame);
 }
 
 static struct submission *find(struct replica *r, const uint8_t statement[SHA256_SIZE])
@@ -32,8 +32,10 @@ static struct submission *find_free(struct replica *r)
     return NULL;
 }
 
-static int keep(struct replica *r, const uint8_t statement[SHA256_SIZE], const uint8_t *bytes, size_t len)
+int replica_submission_keep(struct replica *r, const uint8_t statement[SHA256_SIZE], const uint8_t *bytes, size_t len)
 {
+    if (find(r, statement))
+        return 0;
     struct submission *s = find_free(r);
     uint8_t *copy = s ? malloc(len) : NULL;
     if (!copy)
@@ -49,6 +51,45 @@ static int keep(struct replica *r, const uint8_t statement[SHA256_SIZE], const u
     return error;
 }
 
+static void put_held(const struct replica *r, const uint8_t *commitment, struct blob_writer *w, uint32_t *missing,
+                     uint32_t *count)
+{
+    const struct kept_opening *kept = replica_openings_find(&r->openings, commitment);
+    *missing += !kept;
+    *count += 1;
+    if (kept && w)
+        blob_put_opening(w, (struct frame_view){kept->bytes, kept->len});
+}
+
+/* The openings that a statement commits to: counted, or written. */
+static void put_committed(const struct replica *r, const struct statement *s, struct blob_writer *w, uint32_t *missing,
+                          uint32_t *count)
+{
+    *missing = *count = 0;
+    if (s->kind == STATEMENT_INVITE)
+        put_held(r, s->invite.commitment, w, missing, count);
+    for (uint32_t i = 0; s->kind == STATEMENT_ROOT && i < s->root.role_count; i++)
+        if (s->root.roles[i].scoped)
+            put_held(r, s->root.roles[i].scope, w, missing, count);
+    struct policy_change change;
+    for (uint32_t i = 0; s->kind == STATEMENT_POLICY && i < s->policy.change_count; i++) {
+        statement_policy_change(&s->policy, i, &change);
+        if (!change.gone)
+            put_held(r, change.commitment, w, missing, count);
+    }
+}
+
+bool replica_submission_of(const struct replica *r, const struct statement *s, struct blob_writer *out)
+{
+    uint32_t missing, count;
+    put_committed(r, s, NULL, &missing, &count);
+    if (missing)
+        return false;
+    blob_begin_submission(out, (struct frame_view){s->bytes, s->len}, count);
+    put_committed(r, s, out, &missing, &count);
+    return !out->error;
+}
+
 int replica_submit(struct replica *r, const uint8_t *bytes, size_t len, uint64_t now)
 {
     struct blob_reader openings;
@@ -57,13 +98,14 @@ int replica_submit(struct replica *r, const uint8_t *bytes, size_t len, uint64_t
     r->now = now;
     if (blob_read_submission(&openings, &view, bytes, len) || statement_decode(r->c, &s, view.bytes, view.len))
         return ERROR_MALFORMED;
-    int error = find(r, s.hash) ? 0 : keep(r, s.hash, bytes, len);
+    int error = replica_submission_keep(r, s.hash, bytes, len);
     if (error)
         return error;
-    (void)take_away_take(r, view.bytes, view.len, true);
-    submissions_look(r);
-    submissions_timer(r);
-    settle(r);
+    if (!replica_take_away_take(r, view.bytes, view.len, true, NULL))
+        (void)replica_replace_take(r, view.bytes, view.len, NULL);
+    replica_submissions_look(r);
+    replica_submissions_timer(r);
+    replica_settle(r);
     return 0;
 }
 
@@ -83,15 +125,15 @@ static void take_own_openings(struct replica *r, const struct submission *s)
     if (blob_read_submission(&openings, &view, s->bytes, s->len))
         return;
     while (blob_next_opening(&openings, &view))
-        (void)take_opening(r, view);
+        (void)replica_take_opening(r, view);
 }
 
-void submissions_look(struct replica *r)
+void replica_submissions_look(struct replica *r)
 {
     for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++) {
         struct submission *s = &r->submissions[i];
         uint64_t index;
-        const struct entry *e = s->used ? history_find(&r->history, s->statement, &index) : NULL;
+        const struct entry *e = s->used ? replica_history_find(&r->history, s->statement, &index) : NULL;
         if (!e || !r->has_signed || r->signed_head.head.index < index)
             continue;
         take_own_openings(r, s);
@@ -100,31 +142,37 @@ void submissions_look(struct replica *r)
 }
 
 /* That it stands is seen in the ledger alone; a no has nothing to be seen in, and STORE only asks for patience. */
-void submissions_verdict(struct replica *r, const struct frame_joined *joined)
+void replica_submissions_verdict(struct replica *r, const struct frame_joined *joined)
 {
     struct submission *s = find(r, joined->statement);
     if (!s || joined->verdict == VERDICT_STANDS || joined->verdict == VERDICT_STORE || joined->verdict >= VERDICT_COUNT)
         return;
-    if (joined->verdict == VERDICT_ALREADY && joined->index >= history_end(&r->history))
+    if (joined->verdict == VERDICT_ALREADY && joined->index >= replica_history_end(&r->history))
         return;
     end(r, s, (enum fold_verdict)joined->verdict, joined->index);
 }
 
-void submissions_timer(struct replica *r)
+void replica_submissions_hasten(struct replica *r)
+{
+    for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++)
+        r->submissions[i].next = r->now;
+}
+
+void replica_submissions_timer(struct replica *r)
 {
     struct device_id to;
     for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++) {
         struct submission *s = &r->submissions[i];
-        if (!s->used || r->now < s->next || !choose_upstream(r, r->follow.turn, &to))
+        if (!s->used || r->now < s->next || !replica_choose_upstream(r, r->follow.turn, &to))
             continue;
         s->next = r->now + OFFER_AGAIN;
-        offer_send(r, &to, s->offer, s->bytes, s->len);
+        replica_offer_send(r, &to, s->offer, s->bytes, s->len);
         if (++s->tries % 2 == 0)
             r->follow.turn++;
     }
 }
 
-uint64_t submissions_deadline(const struct replica *r)
+uint64_t replica_submissions_deadline(const struct replica *r)
 {
     uint64_t first = UINT64_MAX;
     for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++) {
@@ -136,7 +184,7 @@ uint64_t submissions_deadline(const struct replica *r)
     return first;
 }
 
-bool submissions_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out)
+bool replica_submissions_blob(const struct replica *r, const uint8_t hash[SHA256_SIZE], struct frame_view *out)
 {
     for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++) {
         const struct submission *s = &r->submissions[i];
@@ -156,7 +204,7 @@ bool replica_has_submissions(const struct replica *r)
     return false;
 }
 
-void submissions_clear(struct replica *r)
+void replica_submissions_clear(struct replica *r)
 {
     for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++)
         free(r->submissions[i].bytes);

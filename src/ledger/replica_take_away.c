@@ -15,14 +15,14 @@ static bool is_held(const struct replica *r, const uint8_t hash[SHA256_SIZE])
     for (uint32_t i = 0; i < r->take_away_count; i++)
         if (memcmp(r->take_aways[i]->hash, hash, SHA256_SIZE) == 0)
             return true;
-    return history_find(&r->history, hash, &index) != NULL;
+    return replica_history_find(&r->history, hash, &index) != NULL;
 }
 
 static bool hold(struct replica *r, const struct statement *s)
 {
-    if (r->take_away_count == TAKE_AWAYS_MAX)
+    if (r->take_away_count == HELD_TAKE_AWAYS_MAX)
         return false;
-    struct take_away *t = calloc(1, sizeof(*t));
+    struct held_take_away *t = calloc(1, sizeof(*t));
     uint8_t *bytes = malloc(s->len);
     if (!t || !bytes) {
         free(t);
@@ -37,16 +37,43 @@ static bool hold(struct replica *r, const struct statement *s)
     return true;
 }
 
-bool take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep)
+/* As the submission that it is, to one device. */
+static void tell(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *to)
+{
+    struct blob_writer w = {0};
+    uint8_t hash[SHA256_SIZE];
+    blob_begin_submission(&w, (struct frame_view){bytes, len}, 0);
+    if (!w.error && w.len <= FRAME_INLINE_MAX && crypto_sha256(r->c, hash, w.bytes, w.len) == 0)
+        replica_offer_send(r, to, hash, w.bytes, w.len);
+    free(w.bytes);
+}
+
+void replica_spread(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from)
+{
+    for (uint32_t i = 0; r->self.relay && i < r->links.count; i++)
+        if (!from || !device_id_equal(&r->links.ids[i], from))
+            tell(r, bytes, len, &r->links.ids[i]);
+}
+
+void replica_take_aways_tell(struct replica *r, const struct device_id *to)
+{
+    for (uint32_t i = 0; r->self.relay && i < r->take_away_count; i++)
+        tell(r, r->take_aways[i]->bytes, r->take_aways[i]->len, to);
+}
+
+bool replica_take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep,
+                            const struct device_id *from)
 {
     struct statement s;
     enum fold_verdict verdict;
     if (!r->fold || statement_decode(r->c, &s, bytes, len) || !takes_away(s.kind) || is_held(r, s.hash))
         return false;
-    if (r->take_away_count == TAKE_AWAYS_MAX || fold_take_away(r->fold, &s, &verdict) || verdict != VERDICT_STANDS)
+    if (r->take_away_count == HELD_TAKE_AWAYS_MAX || fold_take_away(r->fold, &s, &verdict) || verdict != VERDICT_STANDS)
         return false;
     if (hold(r, &s) && keep)
         r->ops->keep_take_away(r->ops->context, s.hash, bytes, len);
+    if (keep)
+        replica_spread(r, bytes, len, from);
     r->dirty = true;
     return true;
 }
@@ -58,15 +85,15 @@ static void forget(struct replica *r, uint32_t i)
     r->take_aways[i] = r->take_aways[--r->take_away_count];
 }
 
-void take_aways_look(struct replica *r)
+void replica_take_aways_look(struct replica *r)
 {
     uint64_t index;
     for (uint32_t i = r->take_away_count; i-- > 0;)
-        if (history_find(&r->history, r->take_aways[i]->hash, &index))
+        if (replica_history_find(&r->history, r->take_aways[i]->hash, &index))
             forget(r, i);
 }
 
-void take_aways_again(struct replica *r)
+void replica_take_aways_again(struct replica *r)
 {
     struct statement s;
     enum fold_verdict verdict;
@@ -75,7 +102,7 @@ void take_aways_again(struct replica *r)
             (void)!fold_take_away(r->fold, &s, &verdict);
 }
 
-void take_aways_clear(struct replica *r)
+void replica_take_aways_clear(struct replica *r)
 {
     while (r->take_away_count > 0)
         forget(r, 0);

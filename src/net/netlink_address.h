@@ -8,7 +8,7 @@
 #include "base/error.h"
 
 /* Adds an address (of 4 or 16 bytes) with its on-link prefix, which gives the route; the same one again is success. No
- * duplicate address detection. ERROR_PERMISSION, ERROR_GONE, ERROR_INVALID, ERROR_IO. */
+ * duplicate address detection. ERROR_PERMISSION, ERROR_GONE, ERROR_INVALID, ERROR_FULL (of descriptors), ERROR_IO. */
 must_check int netlink_add_address(uint32_t interface, const uint8_t *address, size_t address_len, uint8_t prefix_len);
 must_check int netlink_set_up(uint32_t interface);
 

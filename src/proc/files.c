@@ -141,8 +141,7 @@ static bool name_new(char *new_name, const char *name)
     size_t len = strlen(name);
     if (len == 0 || len + sizeof(FILES_NEW) > NAME_LEN_MAX || strchr(name, '/'))
         return false;
-    memcpy(new_name, name, len);
-    memcpy(new_name + len, FILES_NEW, sizeof(FILES_NEW));
+    snprintf(new_name, NAME_LEN_MAX + 1, "%s" FILES_NEW, name);
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -118,7 +119,7 @@ int files_log_open(struct files_log **out, const struct files *f, const char *na
     log->files = *f;
     log->fd = -1;
     log->record_max = record_max;
-    memcpy(log->name, name, name_len);
+    snprintf(log->name, sizeof(log->name), "%s", name);
     log->record = malloc(HEADER_SIZE + (size_t)record_max);
     int error = log->record ? open_file(log) : ERROR_MEMORY;
     if (error == 0)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define FD_HIGH 64 /* above every number that a child is given */
@@ -95,5 +96,7 @@ int spawn_start(pid_t *out, const struct spawn *what)
     close(report[0]);
     if (error == 0)
         *out = pid;
+    else if (pid > 0)
+        waitpid(pid, NULL, 0);
     return error;
 }

@@ -105,7 +105,8 @@ static void give_path_up(struct peer *p, struct tunnel_actions *actions)
     action_link(actions, p, false);
 }
 
-void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions)
+static void initiate_after(struct peer *p, uint64_t pause, bool retry, struct tunnel_time now,
+                           struct tunnel_actions *actions)
 {
     struct tunnel *t = p->tunnel;
     const struct identity *own = atomic_load(&t->identity);
@@ -113,9 +114,9 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
         p->attempts = 0;
     if (!own || !t->up || !atomic_load(&p->endpoint))
         return;
-    if (p->last_handshake_sent != 0 && now.monotonic < p->last_handshake_sent + REKEY_TIMEOUT) {
+    if (p->last_handshake_sent != 0 && now.monotonic < p->last_handshake_sent + pause) {
         if (p->retransmit_at == 0 && !fulfilled(p))
-            p->retransmit_at = p->last_handshake_sent + REKEY_TIMEOUT;
+            p->retransmit_at = p->last_handshake_sent + pause;
         return;
     }
     if (leads_nowhere(p)) {
@@ -150,19 +151,39 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     }
 }
 
+void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions)
+{
+    initiate_after(p, REKEY_TIMEOUT, retry, now, actions);
+}
+
 #define FRESH (60 * SECOND)
+
+static void begin_handshake(struct peer *p, uint64_t pause, struct tunnel_time now, struct tunnel_actions *actions)
+{
+    if (!p->tunnel->up)
+        p->resume = true;
+    if (p->handshake && p->retransmit_at != 0 && now.monotonic < p->last_handshake_sent + pause)
+        return;
+    initiate_after(p, pause, false, now, actions);
+    timers_arm(p);
+}
 
 void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, peer);
     bool fresh =
         p && p->session_current && !p->session_current->expired && now.monotonic < p->session_current->born + FRESH;
-    if (p && !t->up)
-        p->resume = true;
-    if (!p || fresh || (p->handshake && p->retransmit_at != 0))
+    if (p && (!fresh || !t->up))
+        begin_handshake(p, REKEY_TIMEOUT, now, actions);
+}
+
+void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    if (!p)
         return;
-    initiate(p, false, now, actions);
-    timers_arm(p);
+    p->lost_at = now.monotonic;
+    begin_handshake(p, RECONNECT_TIME, now, actions);
 }
 
 /* Sends a handshake message to where the peer is, with its macs. */

@@ -90,6 +90,7 @@ struct peer {
     uint64_t persistent_at;
     uint64_t link_at;                  /* when the last session is too old to use */
     uint64_t last_handshake_sent;      /* initiation or response; monotonic; 0 never */
+    uint64_t lost_at;                  /* sessions born until then are lost at the peer */
     uint64_t last_initiation_consumed; /* monotonic; 0 never */
     uint64_t last_handshake;           /* wall */
     uint64_t last_timestamp;           /* wall; of our last initiation to it, which the next one must exceed */
@@ -235,6 +236,9 @@ void session_discard(struct session *s);
 void session_retire(struct session *s);
 
 /* initiate.c */
+/* How soon another initiation may follow one when the caller knows that there is no session. */
+#define RECONNECT_TIME (900 * SECOND / 1000)
+
 /* Begins a handshake unless one was begun within REKEY_TIMEOUT; then the retransmission timer sees to it. */
 void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions);
 /* A peer that goes may come back with the same key: what it then gets must exceed what it got. */

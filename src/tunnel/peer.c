@@ -169,11 +169,14 @@ void peer_reset(struct peer *p)
 
 void peer_expire(struct peer *p)
 {
+    if (session_lives(p, 0))
+        p->link_at = 1; /* at once: it is told with the next timers */
     handshake_end(p);
     session_expire_all(p);
     atomic_store(&p->handshake_asked, 0);
     p->last_handshake_sent = 0;
     p->attempts = 0;
+    timers_arm(p);
 }
 
 struct peer *tunnel_peer(struct tunnel *t, peer_id id)

@@ -175,7 +175,8 @@ void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel
     if (!is_admissible(p, step->text, now.monotonic))
         return;
     memcpy(p->greatest_timestamp, step->text, MESSAGE_TIMESTAMP_SIZE);
-    p->last_initiation_consumed = now.monotonic;
+    if (step->local == 0) /* who was answered on the second key goes on at once under the first */
+        p->last_initiation_consumed = now.monotonic;
     if (p->silent) {
         persist(p, actions);
         action_add(actions, TUNNEL_ACTION_INTRUDER)->intruder.peer = p->id;

@@ -195,6 +195,10 @@ void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent);
  * it is down. */
 void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
 
+/* The same, however young the session: the caller knows that the peer has lost it. Each second a fresh initiation goes
+ * out, if called that often. */
+void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
+
 /* What the caller keeps beside a peer, for all threads: retired when the peer is removed or another takes its place. */
 void tunnel_peer_attach(struct tunnel *t, peer_id peer, struct reclaim_item *attachment,
                         void (*release)(struct reclaim_item *attachment));

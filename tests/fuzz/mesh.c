@@ -45,9 +45,10 @@ static void on_path(void *context, const struct device_id *to, const struct devi
     must(!relay || memcmp(to, relay, sizeof(*to)) != 0);
 }
 
-static void on_connect(void *context, const struct device_id *to, uint16_t keepalive)
+static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)
 {
-    (void)context, (void)to, (void)keepalive;
+    (void)context, (void)to;
+    must(keepalive > 0 || !anew);
 }
 
 static void on_permit(void *context, const struct device_id *a, const struct device_id *b, bool yes)
@@ -77,6 +78,13 @@ static void on_learn(void *context, const struct device_id *from, struct frame_v
 {
     (void)context, (void)from, (void)opening;
     must(head.len == 0 || head.len == FRAME_SIGNED_HEAD_SIZE);
+}
+
+static void on_traffic(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received)
+{
+    const struct recorder *r = context;
+    (void)id;
+    *sent = *received = r->sent;
 }
 
 static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
@@ -191,6 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .meet = on_meet,
                                  .deliver = on_deliver,
                                  .learn = on_learn,
+                                 .traffic = on_traffic,
                                  .pong = on_pong,
                                  .link = on_link,
                                  .entropy = on_entropy,

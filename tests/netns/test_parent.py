@@ -1,4 +1,5 @@
 """The daemon's parent, with stand-ins for engine and state (tests/node/roles.c)."""
+import hashlib
 import os
 import shutil
 import signal
@@ -67,7 +68,11 @@ class Daemon:
         worlds.wait_until(lambda: not self.processes(), what="all processes have ended", deadline=10)
 
     def log(self):
-        return "".join(path.read_text() for path in RUN.glob("*.log"))
+        return self.run_file("log").read_text()
+
+    def run_file(self, suffix):
+        """Named after the hash of the real path of STATE."""
+        return RUN / f"{hashlib.sha256(str(self.state.resolve()).encode()).hexdigest()[:16]}.{suffix}"
 
     def tables(self):
         return self.host.run(NFT_LIST).stdout
@@ -80,6 +85,7 @@ def daemon():
         yield made
         for pid in made.processes().values():
             os.kill(pid, signal.SIGKILL)
+        made.run_file("log").unlink(missing_ok=True)
 
 
 def fields_of(pid):
@@ -134,9 +140,8 @@ def test_only_one_daemon_runs_on_a_state(daemon):
 
 
 def test_the_control_socket_is_there_while_it_is_up(daemon):
-    before = set(RUN.glob("*.sock"))
     daemon.up()
-    (made,) = set(RUN.glob("*.sock")) - before
+    made = daemon.run_file("sock")
     assert made.stat().st_mode & 0o777 in (0o600, 0o660) and made.stat().st_uid == 0
     daemon.end()
     assert not made.exists()
@@ -269,6 +274,13 @@ def test_an_ipv4_prefix_that_overlaps_an_uplink_is_left_out(daemon):
     done.end()
 
 
+def test_a_host_without_ipv6_has_it_inside(daemon):
+    daemon.host.sysctl("net.ipv6.conf.default.disable_ipv6=1", "net.ipv6.conf.all.disable_ipv6=1")
+    daemon.up()
+    assert "fd01::1" in daemon.host.ip("address show dev nj0").stdout
+    daemon.end()
+
+
 def test_a_state_that_is_not_understood_is_left_as_it_is(daemon):
     (daemon.state / "format").write_text("2\n")
     done = daemon.run()
@@ -287,9 +299,9 @@ def test_the_controller_is_started_again_alone(daemon):
     place.mkdir()
     daemon.program = place / "nightjard"
     shutil.copy(ALONE, daemon.program)
-    (place / "nightjar-controller").write_text("#!/bin/sh\necho $PWD >> starts\nread line <&4\nsleep 1000\n")
+    (place / "nightjar-controller").write_text("#!/bin/sh\necho $2 >> $2/starts\nsleep 1000\n")
     (place / "nightjar-controller").chmod(0o755)
-    (daemon.state / "controller").mkdir()
+    (daemon.state / "controller").mkdir(mode=0o700)
     daemon.up()
     first = daemon.processes()
     os.kill(first["controller"], signal.SIGKILL)
@@ -317,6 +329,7 @@ def dark():
         yield daemon
         for pid in daemon.processes().values():
             os.kill(pid, signal.SIGKILL)
+        daemon.run_file("log").unlink(missing_ok=True)
 
 
 def drawn(daemon):

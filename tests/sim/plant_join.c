@@ -23,11 +23,6 @@ void plant_post(struct plant_node *n, void (*run)(struct plant_node *n, const st
     n->jobs_end = &j->next;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t due_of(const struct plant_node *n)
 {
     uint64_t due = earlier(tunnel_deadline(n->tunnel), mesh_deadline(n->mesh));
@@ -120,15 +115,18 @@ static void on_forget(void *context, const struct device_id *to, const struct de
         tunnel_peer_forget_endpoint(n->tunnel, peer);
 }
 
-static void connect_peer(struct plant_node *n, peer_id peer)
+static void connect_peer(struct plant_node *n, peer_id peer, bool anew)
 {
     struct tunnel_actions actions;
     actions.count = 0;
-    tunnel_peer_connect(n->tunnel, peer, plant_time(n), &actions);
+    if (anew)
+        tunnel_peer_reconnect(n->tunnel, peer, plant_time(n), &actions);
+    else
+        tunnel_peer_connect(n->tunnel, peer, plant_time(n), &actions);
     plant_actions(n, &actions);
 }
 
-static void on_connect(void *context, const struct device_id *to, uint16_t keepalive)
+static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)
 {
     struct plant_node *n = context;
     struct tunnel_actions actions;
@@ -137,7 +135,7 @@ static void on_connect(void *context, const struct device_id *to, uint16_t keepa
     tunnel_peer_set_keepalive(n->tunnel, peer, keepalive, plant_time(n), &actions);
     plant_actions(n, &actions);
     if (keepalive > 0)
-        connect_peer(n, peer);
+        connect_peer(n, peer, anew);
 }
 
 static void on_permit(void *context, const struct device_id *a, const struct device_id *b, bool yes)
@@ -513,7 +511,7 @@ static void run_use_key(struct plant_node *n, const struct plant_job *j)
         struct device_id id = n->peers[i].id;
         peer_id peer = n->peers[i].peer;
         mesh_link(n->mesh, &id, false, plant_monotonic(n->plant));
-        connect_peer(n, peer);
+        connect_peer(n, peer, false);
     }
 }
 

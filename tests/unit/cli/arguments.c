@@ -51,8 +51,9 @@ static void an_empty_value_is_a_value(void **state)
 {
     (void)state;
     struct arguments a;
-    assert_true(READ(&a, "--site="));
+    assert_true(READ(&a, "--site=", "-c3"));
     assert_string_equal(argument_value(&a, "--site", 0), "");
+    assert_string_equal(argument_value(&a, "-c", 0), "3");
 }
 
 static void what_is_not_of_the_form_is_complained_of(void **state)
@@ -61,6 +62,8 @@ static void what_is_not_of_the_form_is_complained_of(void **state)
     struct arguments a;
     assert_false(READ(&a, "--frob"));
     assert_string_equal(complaint, "There is no option --frob.");
+    assert_false(READ(&a, "-x"));
+    assert_string_equal(complaint, "There is no option -x.");
     assert_false(READ(&a, "--sit", "x"));
     assert_string_equal(complaint, "There is no option --sit.");
     assert_false(READ(&a, "--site"));

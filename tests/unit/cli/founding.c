@@ -12,6 +12,7 @@
 #include "ledger/fold.h"
 
 #define NOW UINT64_C(1800000000)
+#define JOIN_BEFORE (NOW + 2592000)
 
 /* Bytes that look random and are the same each time. */
 static void draw(void *context, void *out, size_t len)
@@ -41,6 +42,7 @@ static int set_up(void **state)
     w->plan = (struct founding_plan){.name = "plant",
                                      .endpoint = {{203, 0, 113, 5}, 51820, 4},
                                      .ipv4 = true,
+                                     .join_before = JOIN_BEFORE,
                                      .time = NOW,
                                      .random = draw,
                                      .context = &w->seed};
@@ -117,7 +119,7 @@ static void the_operator_is_a_member_and_the_hub_is_invited(void **state)
     assert_string_equal(opening.invite.name, "operator");
     assert_string_equal(opening.invite.groups[0].name, "operators");
     assert_false(opening.invite.relay || opening.invite.controller);
-    assert_true(fold_invite_is_open(w->fold, hub, NOW + FOUNDING_JOIN_TIME - 1));
+    assert_true(fold_invite_is_open(w->fold, hub, JOIN_BEFORE - 1));
     assert_non_null(opening_of(w, hub, &opening));
     assert_string_equal(opening.invite.name, "hub");
     assert_true(opening.invite.relay && opening.invite.controller);

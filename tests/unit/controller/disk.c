@@ -200,7 +200,7 @@ static struct file *add(struct disk *d, const char *name)
     struct file *f = find(d, "");
     if (!f || strlen(name) >= NAME_LEN)
         abort();
-    strcpy(f->name, name);
+    memcpy(f->name, name, strlen(name) + 1);
     return f;
 }
 
@@ -280,7 +280,7 @@ static int on_last_error(sqlite3_vfs *v, int len, char *out)
     return 0;
 }
 
-struct disk *disk_new(const char *name)
+struct disk *disk_new(const char *vfs)
 {
     struct disk *d = calloc(1, sizeof(*d));
     if (!d)
@@ -290,7 +290,7 @@ struct disk *disk_new(const char *name)
         .iVersion = 1,
         .szOsFile = sizeof(struct handle),
         .mxPathname = NAME_LEN,
-        .zName = name,
+        .zName = vfs,
         .pAppData = d,
         .xOpen = on_open,
         .xDelete = on_delete,

@@ -406,6 +406,37 @@ static void many_datagrams_pass_a_relay_in_bursts(void **state)
     assert_true(comes(w, &bob->frames, 200, PATIENCE));
 }
 
+static void two_talk_to_one_through_a_relay_that_talks_itself(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB], *carol = &w->nodes[CAROL], *relay = &w->nodes[RELAY];
+    make_relayed_world(w);
+    introduce(w, CAROL, RELAY);
+    assert_int_equal(engine_permit(relay->engine, relay->peer[CAROL], relay->peer[BOB], true), 0);
+    assert_int_equal(engine_set_relayed(carol->engine, carol->peer[BOB], carol->peer[RELAY]), 0);
+    send_frame(w, ALICE, BOB, 1, 100);
+    send_frame(w, CAROL, BOB, 2, 100);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
+    for (uint8_t i = 0; i < 50; i++) {
+        send_frame(w, ALICE, BOB, i, 500);
+        send_frame(w, CAROL, BOB, i, 500);
+        send_frame(w, BOB, i % 2 ? ALICE : CAROL, i, 500);
+        send_frame(w, RELAY, BOB, i, 500);
+        send_frame(w, ALICE, RELAY, i, 500);
+    }
+    assert_true(comes(w, &bob->frames, 152, PATIENCE));
+    assert_true(comes(w, &relay->frames, 50, PATIENCE));
+    assert_true(comes(w, &alice->frames, 25, PATIENCE));
+    assert_true(comes(w, &carol->frames, 25, PATIENCE));
+    assert_int_equal(counters(w, RELAY).relay_refused, 0);
+    send_frame(w, ALICE, CAROL, 1, 100); /* those two were not introduced */
+    assert_true(comes(w, &alice->wanted, 1, PATIENCE));
+    assert_int_equal(engine_set_relayed(alice->engine, alice->peer[CAROL], alice->peer[RELAY]), 0);
+    pass_time(w, SHORT_WHILE);
+    assert_int_equal(carol->frames, 25);
+    assert_true(counters(w, RELAY).relay_refused > 0);
+}
+
 static void a_relayed_peer_waits_for_the_relays_session(void **state)
 {
     struct world *w = *state;
@@ -443,6 +474,25 @@ static void a_path_changes_under_a_live_session(void **state)
     assert_true(comes(w, &bob->frames, 3, PATIENCE));
     pass_time(w, SHORT_WHILE);
     assert_int_equal(engine_path(bob->engine, bob->peer[ALICE], &endpoint, &through), 2);
+}
+
+static void a_relayed_path_that_is_forgotten_is_wanted_anew(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    struct endpoint endpoint;
+    peer_id through;
+    make_relayed_world(w);
+    send_frame(w, ALICE, BOB, 1, 100);
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    engine_forget_relayed(alice->engine, alice->peer[BOB], alice->peer[CAROL]); /* not the one in use */
+    assert_int_equal(engine_path(alice->engine, alice->peer[BOB], &endpoint, &through), 2);
+    engine_forget_relayed(alice->engine, alice->peer[BOB], alice->peer[RELAY]);
+    assert_int_equal(engine_path(alice->engine, alice->peer[BOB], &endpoint, &through), 0);
+    send_frame(w, ALICE, BOB, 2, 100);
+    assert_true(comes(w, &alice->wanted, 1, PATIENCE));
+    assert_int_equal(engine_set_relayed(alice->engine, alice->peer[BOB], alice->peer[RELAY]), 0);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
 }
 
 static void who_is_not_permitted_is_not_relayed(void **state)
@@ -490,6 +540,28 @@ static void nothing_relayed_travels_inside_something_relayed(void **state)
     assert_true(comes(w, &bob->frames, 1, PATIENCE));
     assert_int_equal(counters(w, BOB).relay_nested, 1);
     assert_int_equal(engine_set_relayed(alice->engine, alice->peer[CAROL], alice->peer[BOB]), ERROR_INVALID);
+}
+
+/* Bob may send to Alice through us, and is a relay that brings us what Alice sends. */
+static void between_two_relays_a_datagram_says_which_way_it_goes(void **state)
+{
+    struct world *w = *state;
+    uint8_t frame[sizeof(struct frame_relayed) + sizeof(struct message_initiation)] = {FRAME_RELAYED, RELAYED_FROM};
+    make_relayed_world(w);
+    struct node *relay = &w->nodes[RELAY];
+    assert_int_equal(engine_set_relay(relay->engine, relay->peer[BOB], true), 0);
+    put_be32(frame + 4, sizeof(struct message_initiation));
+    memcpy(frame + 8, (const uint8_t[8]){'n', 'a', 'm', 'e', ALICE}, 8);
+    frame[sizeof(struct frame_relayed)] = MESSAGE_INITIATION;
+    send_bytes(w, BOB, RELAY, frame, sizeof(frame));
+    send_frame(w, BOB, RELAY, 1, 20);
+    assert_true(comes(w, &relay->frames, 1, PATIENCE));
+    assert_int_equal(counters(w, RELAY).relayed + counters(w, RELAY).relay_refused, 0);
+    frame[1] = RELAYED_FROM + 1;
+    send_bytes(w, BOB, RELAY, frame, sizeof(frame));
+    send_frame(w, BOB, RELAY, 2, 20);
+    assert_true(comes(w, &relay->frames, 2, PATIENCE));
+    assert_int_equal(counters(w, RELAY).relay_refused, 1);
 }
 
 static void malformed_relayed_datagrams_are_counted(void **state)
@@ -565,11 +637,14 @@ int main(void)
         TEST(the_second_key_is_answered_to_one_alone),
         TEST(peers_talk_through_a_relay),
         TEST(many_datagrams_pass_a_relay_in_bursts),
+        TEST(two_talk_to_one_through_a_relay_that_talks_itself),
         TEST(a_relayed_peer_waits_for_the_relays_session),
         TEST(a_path_changes_under_a_live_session),
+        TEST(a_relayed_path_that_is_forgotten_is_wanted_anew),
         TEST(who_is_not_permitted_is_not_relayed),
         TEST(only_a_relay_is_believed),
         TEST(nothing_relayed_travels_inside_something_relayed),
+        TEST(between_two_relays_a_datagram_says_which_way_it_goes),
         TEST(malformed_relayed_datagrams_are_counted),
         TEST(an_origin_is_held_to_its_rate),
         TEST(a_session_lost_on_the_relayed_path_is_told),

@@ -17,6 +17,12 @@ enum { OWNER = 1, ROLE = 2, SCOPED = 3, SEQUENCER = 4, INVITES = 100 };
 
 /* ---- keys and statements ---- */
 
+/* Into a field of zeroes that is one byte longer than a name can be. */
+static void set_name(char *out, const char *name)
+{
+    strncpy(out, name, NAME_MAX_LEN);
+}
+
 static void seed_of(uint8_t out[32], uint8_t number)
 {
     memset(out, number, 32);
@@ -64,7 +70,7 @@ static const char *const group_names[] = {"operators", "sensors", "brokers", "lo
 static void fill_opening(struct net *net, const struct net_invite *what, struct opening *o)
 {
     *o = (struct opening){.kind = OPENING_INVITE, .salt = {what->number, (uint8_t)++net->salt}};
-    strcpy(o->invite.name, what->name);
+    set_name(o->invite.name, what->name);
     o->invite.has_ipv4 = what->ipv4 != 0;
     if (what->ipv4)
         memcpy(o->invite.ipv4, (uint8_t[]){100, 64, 0, what->ipv4}, 4);
@@ -76,7 +82,7 @@ static void fill_opening(struct net *net, const struct net_invite *what, struct 
         if (what->groups >> g & 1) {
             struct opening_group *group = &o->invite.groups[o->invite.group_count++];
             group->id = net_subject((enum net_group)(1u << g));
-            strcpy(group->name, group_names[g]);
+            set_name(group->name, group_names[g]);
         }
 }
 
@@ -137,10 +143,21 @@ struct net_bytes net_about(struct net *net, enum statement_kind kind, const stru
     memcpy(s.about.invite, invite->hash, SHA256_SIZE);
     s.about.nonce[0] = (uint8_t)++net->salt;
     size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
+    assert_int_equal(crypto_sha256(net->c, net->last_about, bytes, len), 0);
     return make_submission(bytes, len, NULL, 0);
 }
 
-struct net_bytes net_restore(struct net *net, const struct net_invite *invite)
+struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE])
+{
+    static struct statement s;
+    uint8_t bytes[512];
+    s = (struct statement){.kind = STATEMENT_RESTORE, .network = net->network, .restore.count = 1};
+    memcpy(s.restore.isolates[0], isolate, SHA256_SIZE);
+    size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
+    return make_submission(bytes, len, NULL, 0);
+}
+
+struct net_bytes net_give_back(struct net *net, const struct net_invite *invite)
 {
     struct statement s = {.kind = STATEMENT_RESTORE, .network = net->network, .restore.count = 1};
     uint8_t bytes[512];
@@ -162,8 +179,8 @@ static size_t rules_opening(struct net *net, enum net_group group, const struct 
         grants[set.count] = (struct grant){GRANT_TCP, rules[i].port, rules[i].port};
         rule->from = net_subject((enum net_group)rules[i].from);
         rule->to = net_subject((enum net_group)rules[i].to);
-        strcpy(rule->from_name, "a");
-        strcpy(rule->to_name, "b");
+        set_name(rule->from_name, "a");
+        set_name(rule->to_name, "b");
         rule->line = i + 1;
         rule->grant_count = 1;
         rule->grants = &grants[set.count++];
@@ -312,6 +329,12 @@ static void op_gone(void *context, const struct device_id *id)
     n->published_count--;
 }
 
+static void op_part(void *context, const struct device_id *a, const struct device_id *b)
+{
+    assert_true(memcmp(a, b, sizeof(*a)) != 0);
+    ((struct net_node *)context)->parted++;
+}
+
 static void op_self(void *context, const struct replica_self *self)
 {
     ((struct net_node *)context)->self = *self;
@@ -332,10 +355,32 @@ static void op_problem(void *context, const struct replica_problem *problem)
 static void op_outcome(void *context, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict, uint64_t index)
 {
     struct net_node *n = context;
-    assert_true(n->outcome_count < 32);
+    assert_true(n->outcome_count < 64);
     memcpy(n->outcomes[n->outcome_count].statement, statement, SHA256_SIZE);
     n->outcomes[n->outcome_count].verdict = verdict;
     n->outcomes[n->outcome_count++].index = index;
+}
+
+static bool has_outcome(const struct net_node *n, const struct net_bytes *submission)
+{
+    struct blob_reader openings;
+    struct frame_view statement;
+    uint8_t hash[SHA256_SIZE];
+    assert_int_equal(blob_read_submission(&openings, &statement, submission->bytes, submission->len), 0);
+    assert_int_equal(crypto_sha256(n->net->c, hash, statement.bytes, statement.len), 0);
+    for (uint32_t i = 0; i < n->outcome_count; i++)
+        if (memcmp(n->outcomes[i].statement, hash, SHA256_SIZE) == 0)
+            return true;
+    return false;
+}
+
+/* What no outcome is known of waits in the outbox. */
+static void read_outbox(struct net_node *n)
+{
+    for (uint32_t i = 0; i < n->outbox.count; i++)
+        if (!has_outcome(n, &n->outbox.items[i]))
+            assert_int_equal(replica_submit(n->replica, n->outbox.items[i].bytes, n->outbox.items[i].len, n->net->now),
+                             0);
 }
 
 static void op_use_key(void *context, uint32_t slot)
@@ -484,6 +529,7 @@ static const struct replica_ops ops_table = {
     .send = op_send,
     .device = op_device,
     .gone = op_gone,
+    .part = op_part,
     .self = op_self,
     .head = op_head,
     .keep_entry = op_keep_entry,
@@ -644,6 +690,7 @@ void net_restart(struct net_node *n)
     restore(n);
     n->on = true;
     assert_int_equal(replica_begin(n->replica, n->net->now, n->net->wall), 0);
+    read_outbox(n);
 }
 
 /* ---- founding ---- */
@@ -671,7 +718,7 @@ static size_t make_root(struct net *net, uint8_t scope_opening[1024], size_t *sc
     s = (struct statement){.kind = STATEMENT_ROOT};
     o = (struct opening){.kind = OPENING_SCOPE, .salt = {1}};
     o.scope.name_count = 1;
-    strcpy(o.scope.names[0], "site-*");
+    set_name(o.scope.names[0], "site-*");
     int len = opening_encode(&o, scope_opening, 1024);
     assert_true(len > 0);
     *scope_len = (size_t)len;
@@ -776,6 +823,7 @@ static void node_clear(struct net_node *n)
     clear_log(&n->entries);
     clear_log(&n->openings);
     clear_log(&n->take_aways);
+    clear_log(&n->outbox);
     free(n->base.bytes);
     free(n->head.bytes);
 }
@@ -816,6 +864,7 @@ bool net_part_operator_from_hub(struct net *net, struct net_node *from, struct n
 
 void net_submit(struct net_node *node, struct net_bytes submission)
 {
+    keep_in(&node->outbox, submission.bytes, submission.len, 0, 0);
     assert_int_equal(replica_submit(node->replica, submission.bytes, submission.len, node->net->now), 0);
     free(submission.bytes);
 }
@@ -843,6 +892,11 @@ static void make_ticket(struct net *net, const struct net_invite *invite, const 
     t->relays[0].device = hub->id;
     t->relays[0].endpoint = hub->endpoint;
     memcpy(t->relays[0].static_key, hub->static_key, X25519_SIZE);
+    if (!net->ticket_begins_elsewhere)
+        return;
+    t->relays[t->relay_count++] = t->relays[0];
+    t->relays[0].device.bytes[0] ^= 0xff;
+    t->relays[0].static_key[0] ^= 0xff;
 }
 
 struct net_node *net_join(struct net *net, const struct net_invite *invite, uint8_t number)
@@ -895,12 +949,38 @@ uint64_t net_index(const struct net_node *node)
     return fold_head(replica_fold(node->replica))->index;
 }
 
-void net_sign(struct net *net, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE])
+void net_sign_by(struct net *net, uint8_t number, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE])
 {
     uint8_t seed[32];
-    seed_of(seed, SEQUENCER);
+    seed_of(seed, number);
     assert_int_equal(signed_head_sign(net->c, head, &net->network, seed), 0);
     signed_head_encode(head, out);
+}
+
+void net_sign(struct net *net, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE])
+{
+    net_sign_by(net, SEQUENCER, head, out);
+}
+
+struct net_bytes net_replace(struct net *net, const struct signed_head *last)
+{
+    static struct statement s;
+    uint8_t bytes[2048];
+    s = (struct statement){.kind = STATEMENT_ROOT, .network = net->network};
+    s.root = *fold_latest_root(replica_fold(NET_HUB(net)->replica));
+    s.root.version++;
+    s.root.time = net->wall;
+    s.root.founds = false;
+    memset(s.root.founding_invite, 0, ED25519_PUBLIC_SIZE);
+    s.root.role_count = 1; /* without the scoped role */
+    s.root.sequencer_count = 1;
+    signing_of(net, s.root.sequencers[0], NET_NEXT_SEQUENCER);
+    s.root.replaces = true;
+    s.root.last.index = last->head.index;
+    memcpy(s.root.last.hash, last->head.hash, SHA256_SIZE);
+    memcpy(s.root.last.fold_root, last->fold_root, SHA256_SIZE);
+    size_t len = sign_by(net, &s, OWNER, bytes, sizeof(bytes));
+    return make_submission(bytes, len, NULL, 0);
 }
 
 void net_send(struct net_node *to, const struct device_id *from, const struct frame *frame)

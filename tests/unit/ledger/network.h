@@ -55,16 +55,17 @@ struct net_node {
     struct grant out[NET_PUBLISHED][4], in[NET_PUBLISHED][4];
     struct replica_self self;
     /* the disk */
-    struct net_log entries, openings, take_aways;
+    struct net_log entries, openings, take_aways, outbox;
     struct net_bytes base, head;
     uint64_t floor;
     /* what was said */
+    uint32_t parted; /* pairs that may meet no longer */
     uint32_t evidence, seeds_erased, problems, frames_sent;
     struct {
         uint8_t statement[SHA256_SIZE];
         enum fold_verdict verdict;
         uint64_t index;
-    } outcomes[32];
+    } outcomes[64];
     uint32_t outcome_count;
     bool joined_called;
     enum fold_verdict joined;
@@ -93,7 +94,8 @@ struct net {
     struct sequencer *sequencer;
     bool sequencer_off;
     uint64_t now, wall;
-    uint32_t loss; /* percent */
+    uint32_t loss;                /* percent */
+    bool ticket_begins_elsewhere; /* its first relay is one that nobody reaches */
     uint64_t random;
     struct net_message *messages;
     struct net_invite operator_invite, hub_invite;
@@ -102,6 +104,7 @@ struct net {
     uint64_t policy_version;
     uint8_t policy_hash[SHA256_SIZE];
     uint32_t salt;
+    uint8_t last_about[SHA256_SIZE]; /* the statement that net_about made last */
     /* May be set: sees, and may alter or swallow (false), each frame between nodes. */
     bool (*tap)(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len);
     /* While set, it answers the hub's gets in the sequencer's place. */
@@ -141,8 +144,10 @@ struct net_node *net_member(struct net *net, struct net_invite *invite, uint8_t 
 void net_restart(struct net_node *node);
 /* revoke, isolate, uninvite; a submission that the caller frees. */
 struct net_bytes net_about(struct net *net, enum statement_kind kind, const struct net_invite *invite);
+/* Lifts the isolation that a submission of net_about made. */
+struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE]);
 /* Of the only isolation in force. */
-struct net_bytes net_restore(struct net *net, const struct net_invite *invite);
+struct net_bytes net_give_back(struct net *net, const struct net_invite *invite);
 struct net_rule {
     uint32_t from, to; /* enum net_group */
     uint16_t port;
@@ -168,6 +173,10 @@ struct net_entry {
 void net_fake_begin(struct net *net, struct net_fake *fake, const struct net_entry *entries, uint32_t count,
                     void (*spoil)(struct signed_head *head));
 void net_fake_end(struct net *net, struct net_fake *fake);
+#define NET_NEXT_SEQUENCER 5
+void net_sign_by(struct net *net, uint8_t number, struct signed_head *head, uint8_t out[SIGNED_HEAD_SIZE]);
+/* A root that continues there and makes NET_NEXT_SEQUENCER the sequencer; a submission. */
+struct net_bytes net_replace(struct net *net, const struct signed_head *last);
 void net_send(struct net_node *to, const struct device_id *from, const struct frame *frame);
 
 #endif

@@ -114,6 +114,27 @@ static void a_take_away_counts_at_once_and_spreads_without_a_controller(void **s
     (void)s;
 }
 
+static void an_isolated_device_comes_back_when_it_is_restored(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    struct net_invite broker = {.name = "broker-1", .number = 21, .groups = NET_BROKERS};
+    struct net_node *s = net_member(net, &sensor, 30), *b = net_member(net, &broker, 31);
+    const struct net_rule rules[] = {{NET_SENSORS, NET_BROKERS, 1883}};
+    net_submit(NET_OPERATOR(net), net_policy(net, rules, 1));
+    net_run(net, 8);
+    net_submit(NET_OPERATOR(net), net_about(net, STATEMENT_ISOLATE, &sensor));
+    net_run(net, 5);
+    assert_null(net_published(b, &sensor.id));
+    assert_null(net_published(NET_HUB(net), &sensor.id));
+    net_submit(NET_OPERATOR(net), net_restore(net, net->last_about));
+    net_run(net, 10);
+    assert_non_null(net_published(NET_HUB(net), &sensor.id));
+    assert_non_null(net_published(b, &sensor.id));
+    assert_non_null(net_published(s, &broker.id));
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_REVOKED));
+}
+
 static void a_member_that_may_not_take_away_takes_nothing_away(void **state)
 {
     struct net *net = *state;
@@ -201,6 +222,49 @@ static void members_that_restart_a_hundred_times_keep_nothing_twice(void **state
     assert_int_equal(s->openings.count, openings);
 }
 
+static void a_root_that_replaces_the_sequencer_counts_at_once(void **state)
+{
+    struct net *net = *state;
+    struct net_invite kept = {.name = "sensor-1", .number = 20}, void_later = {.name = "sensor-2", .number = 21};
+    struct net_node *hub = NET_HUB(net), *operator_node = NET_OPERATOR(net);
+    net_invite(net, &kept);
+    net_run(net, 2);
+    const struct signed_head last = *replica_signed_head(hub->replica);
+    net_invite(net, &void_later);
+    net_submit(operator_node, net_about(net, STATEMENT_REVOKE, &kept));
+    net_run(net, 2);
+    assert_int_equal(net_index(operator_node), 8);
+    net->sequencer_off = true;
+    net_submit(operator_node, net_replace(net, &last));
+    net_run(net, 2);
+    for (int i = 0; i < 2; i++) {
+        struct net_node *n = &net->nodes[i];
+        const struct fold *fold = replica_fold(n->replica);
+        assert_int_equal(net_index(n), 7);
+        assert_false(fold_sequences(fold, last.sequencer));
+        assert_null(fold_device_by_id(fold, &void_later.id)); /* it came after the last entry that stands */
+        /* What was taken away stays so, the invite is handed in again. */
+        const struct device_id id = replica_invite_id(&kept.id);
+        assert_null(net_published(n, &id));
+        assert_true(replica_has_submissions(n->replica));
+        net_restart(n);
+        assert_int_equal(net_index(n), 7);
+        assert_null(net_published(n, &id));
+    }
+    /* The new sequencer signs over the root. */
+    struct signed_head head = {.head = *fold_head(replica_fold(hub->replica))};
+    uint8_t bytes[SIGNED_HEAD_SIZE];
+    fold_root(replica_fold(hub->replica), head.fold_root);
+    head.head.time = net->wall;
+    net_sign_by(net, NET_NEXT_SEQUENCER, &head, bytes);
+    struct frame notice = {.kind = FRAME_NOTICE, .notice = {{bytes, sizeof(bytes)}}};
+    net_send(hub, &replica_controller, &notice);
+    assert_non_null(replica_signed_head(hub->replica));
+    net_run(net, 2);
+    assert_non_null(replica_signed_head(operator_node->replica));
+    assert_memory_equal(replica_signed_head(operator_node->replica)->sequencer, head.sequencer, ED25519_PUBLIC_SIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,10 +273,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_submission_that_stands_already_stands, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_submission_is_pulled, setup, teardown),
         cmocka_unit_test_setup_teardown(a_take_away_counts_at_once_and_spreads_without_a_controller, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_isolated_device_comes_back_when_it_is_restored, setup, teardown),
         cmocka_unit_test_setup_teardown(a_member_that_may_not_take_away_takes_nothing_away, setup, teardown),
         cmocka_unit_test_setup_teardown(a_relay_without_a_controller_lets_devices_join, setup, teardown),
         cmocka_unit_test_setup_teardown(a_relay_without_a_controller_carries_large_offers_too, setup, teardown),
         cmocka_unit_test_setup_teardown(the_ledger_comes_from_another_relay_when_one_falls_silent, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_root_that_replaces_the_sequencer_counts_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(members_that_restart_a_hundred_times_keep_nothing_twice, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +19,7 @@
 
 #include "mesh/mesh.h"
 #include "net/loop.h"
+#include "net/tun.h"
 #include "net/udp.h"
 #include "proc/drop.h"
 #include "proc/messages.h"
@@ -29,6 +33,7 @@
 #define PATIENCE (8 * SECOND)
 #define FD_LOW 3
 #define FD_HIGH 10
+#define PORT 7000
 
 enum who { RELAY, ALICE, BOB, JOINER };
 enum side { PARENT, KEYS, STATE, CONTROLLER, SIDES };
@@ -45,7 +50,8 @@ struct node {
     uint16_t port;
     uint32_t steps;
     /* What its state heard. */
-    bool ready, link[NODES], deaf;
+    bool ready, link[NODES];
+    bool learns; /* what its state is told of others, it lets them do */
     uint32_t frames, intruders, seen, meets, learned;
     struct ipc_frame frame;
     uint8_t body[FRAME_MAX];
@@ -55,12 +61,16 @@ struct node {
     uint32_t pongs;
     struct ipc_status status;
     struct ipc_peer_status peers[NODES];
+    int socket; /* in the namespace of its TUN; -1: it has none */
 };
 
 struct world {
     struct node nodes[NODES];
     uint64_t stamps;
+    bool tuns; /* Alice and Bob have one each */
 };
+
+static void tell_rule(struct world *w, enum who at, enum who other, uint16_t out, uint16_t in);
 
 /* ---- Processes ---- */
 
@@ -77,8 +87,36 @@ static void place_descriptors(const int from[FD_HIGH])
             dup2(high[to], to);
 }
 
+/* ---- Namespaces ---- */
+
+static struct sockaddr_in6 overlay_address(uint32_t number, uint16_t port)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    a.sin6_addr.s6_addr[0] = 0xfd;
+    a.sin6_addr.s6_addr[15] = (uint8_t)(number + 1);
+    return a;
+}
+
+/* The caller goes to a namespace of the node's own, with its TUN and a socket behind it; returns the TUN. */
+static struct tun *enter_namespace(struct node *n)
+{
+    char command[160];
+    struct tun *tun;
+    struct sockaddr_in6 own = overlay_address(n->number, PORT);
+    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    assert_int_equal(tun_open(&tun, "night0", &(struct tun_options){.mtu = 1360}), 0);
+    snprintf(command, sizeof(command), "ip -6 address add fd00::%u/48 dev night0 nodad && ip link set night0 up",
+             n->number + 1);
+    assert_int_equal(system(command), 0);
+    n->socket = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(n->socket, (struct sockaddr *)&own, sizeof(own)), 0);
+    return tun;
+}
+
 static void start(struct node *n)
 {
+    struct tun *tun = NULL;
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     int pairs[SIDES][2], udp[2], fds[FD_HIGH];
     static const int ours[SIDES] = {PROC_FD_PARENT, ENGINE_FD_KEYS, ENGINE_FD_STATE, ENGINE_FD_CONTROLLER};
     static const enum proc_role roles[SIDES] = {PROC_PARENT, PROC_KEYS, PROC_STATE, PROC_CONTROLLER};
@@ -91,6 +129,10 @@ static void start(struct node *n)
     assert_int_equal(udp_open_sockets(0, udp, &n->port), 0);
     fds[ENGINE_FD_UDP4] = udp[0];
     fds[ENGINE_FD_UDP6] = udp[1];
+    if (n->world->tuns && (n->number == ALICE || n->number == BOB)) {
+        tun = enter_namespace(n);
+        fds[ENGINE_FD_TUN] = tun_fd(tun);
+    }
     n->pid = fork();
     assert_true(n->pid >= 0);
     if (n->pid == 0) {
@@ -102,6 +144,9 @@ static void start(struct node *n)
         assert_int_equal(permits_open(&n->ipc[side], pairs[side][0], roles[side], PROC_ENGINE), 0);
     }
     ipc_set_phase(n->ipc[KEYS], IPC_RUNNING);
+    tun_close(tun);
+    assert_int_equal(setns(home, CLONE_NEWNET), 0);
+    close(home);
     close(udp[0]);
     if (udp[1] >= 0)
         close(udp[1]);
@@ -142,7 +187,7 @@ static struct node *by_id(struct world *w, const uint8_t id[IPC_ID_SIZE])
     return NULL;
 }
 
-/* Everyone may meet everyone. */
+/* Everyone may meet everyone. By address: the last byte says who. */
 static void answer_meet(struct node *n, const struct ipc_message *m)
 {
     const struct ipc_meet *meet = (const void *)m->bytes;
@@ -150,7 +195,10 @@ static void answer_meet(struct node *n, const struct ipc_message *m)
     n->meets++;
     assert_int_equal(frame_decode(&ask, m->bytes + sizeof(*meet), m->len - sizeof(*meet)), 0);
     struct ipc_met met = {.question = meet->question, .allowed = 1, .asker_len = 5, .target_len = 6};
-    memcpy(met.target, ask.introduce.device, sizeof(met.target));
+    if (ask.introduce.address.len == 16)
+        memcpy(met.target, n->world->nodes[(ask.introduce.address.bytes[15] - 1) % NODES].id, sizeof(met.target));
+    else
+        memcpy(met.target, ask.introduce.device, sizeof(met.target));
     assert_int_equal(ipc_send2(n->ipc[STATE], IPC_MET, &met, sizeof(met), "askertarget", 11), 0);
 }
 
@@ -160,6 +208,16 @@ static void take_link(struct node *n, const struct ipc_message *m)
     const struct node *other = by_id(n->world, link->id);
     if (other)
         n->link[other->number] = link->up;
+}
+
+/* Alice and Bob learn of nobody but each other. */
+static void take_learned(struct node *n, const struct ipc_message *m)
+{
+    const struct ipc_learn *learn = (const void *)m->bytes;
+    n->learned += learn->opening_len > 0;
+    if (learn->opening_len > 0 && n->learns)
+        tell_rule(n->world, n->number, n->number == ALICE ? BOB : ALICE, n->number == ALICE ? PORT : 0,
+                  n->number == ALICE ? 0 : PORT);
 }
 
 static void take_frame(struct node *n, const struct ipc_message *m)
@@ -183,7 +241,7 @@ static void take_state(struct node *n, const struct ipc_message *m)
         take_frame(n, m);
         break;
     case IPC_LEARN:
-        n->learned++;
+        take_learned(n, m);
         break;
     case IPC_PONG:
         memcpy(&n->pong, m->bytes, sizeof(n->pong));
@@ -245,16 +303,18 @@ static void pump_for(struct world *w, uint64_t time)
         pump(w);
 }
 
-static struct world *world_new(void)
+static struct world *world_with(bool tuns)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
+    w->tuns = tuns;
     mkdir("/run/nightjar", 0755);
     mkdir(DROP_EMPTY, 0755);
     for (uint32_t i = 0; i < NODES; i++) {
         struct node *n = &w->nodes[i];
         n->world = w;
         n->number = i;
+        n->socket = -1;
         memset(n->id, 0x21 + 0x11 * (int)i, sizeof(n->id));
         assert_int_equal(crypto_new(&n->crypto, CRYPTO_BULK_OPENSSL), 0);
         make_keys(n);
@@ -262,6 +322,11 @@ static struct world *world_new(void)
         assert_int_equal(ipc_send(n->ipc[KEYS], IPC_PUBLIC, &n->public_keys, sizeof(n->public_keys)), 0);
     }
     return w;
+}
+
+static struct world *world_new(void)
+{
+    return world_with(false);
 }
 
 /* An engine whose parent has gone ends, and says so by 0. */
@@ -278,6 +343,8 @@ static void world_free(struct world *w)
             assert_int_equal(waitpid(n->pid, &status, 0), n->pid);
             assert_int_equal(status, 0);
         }
+        if (n->socket >= 0)
+            close(n->socket);
         crypto_free(n->crypto);
     }
     free(w);
@@ -318,6 +385,24 @@ static void tell_device(struct world *w, enum who at, enum who other, uint32_t f
 static void tell_member(struct world *w, enum who at, enum who other)
 {
     tell_device(w, at, other, MESH_MEMBER | (other == RELAY ? MESH_RELAY : 0u), w->nodes[other].public_keys.own);
+}
+
+/* A member with whom these UDP ports are allowed; 0: none. */
+static void tell_rule(struct world *w, enum who at, enum who other, uint16_t out, uint16_t in)
+{
+    struct {
+        struct ipc_device d;
+        struct ipc_grant grants[2];
+    } message = {.d = {.flags = MESH_MEMBER, .out_count = out != 0, .in_count = in != 0}};
+    const struct node *o = &w->nodes[other];
+    struct sockaddr_in6 address = overlay_address(other, 0);
+    memcpy(message.d.id, o->id, sizeof(message.d.id));
+    memcpy(message.d.static_key, o->public_keys.own, sizeof(message.d.static_key));
+    memcpy(message.d.ipv6, &address.sin6_addr, sizeof(message.d.ipv6));
+    message.grants[0] = (struct ipc_grant){.protocol = IPPROTO_UDP, .low = out ? out : in, .high = out ? out : in};
+    message.grants[1] = (struct ipc_grant){.protocol = IPPROTO_UDP, .low = in, .high = in};
+    uint32_t grants = message.d.out_count + message.d.in_count;
+    tell(&w->nodes[at], IPC_DEVICE, &message, sizeof(message.d) + grants * sizeof(struct ipc_grant));
 }
 
 static void say(struct node *n, const uint8_t to[IPC_ID_SIZE], const struct frame *frame)
@@ -488,11 +573,13 @@ static void the_hub_answers_the_founder_on_the_founding_key(void **state)
     tell_device(w, BOB, RELAY, MESH_FOUNDING | MESH_RELAY, hub->public_keys.invite);
     say(founder, hub->id, &a_get);
     wait_for(w, founder->link[RELAY] && hub->frames == 1);
-    pump_for(w, SECOND / 2);
-    assert_false(other->link[RELAY]);
     tell_member(w, ALICE, RELAY); /* its join was seen: it has a key of its own */
+    uint64_t begun = loop_monotonic();
     say(founder, hub->id, &a_get);
     wait_for(w, hub->frames == 2);
+    assert_true(loop_monotonic() - begun < 2 * SECOND);
+    pump_for(w, SECOND / 2);
+    assert_false(other->link[RELAY]);
     world_free(w);
 }
 
@@ -533,6 +620,66 @@ static void who_ends_signs_off(void **state)
     world_free(w);
 }
 
+/* ---- With TUNs ---- */
+
+static struct world *a_network_with_tuns(void)
+{
+    struct world *w = world_with(true);
+    for (uint32_t at = RELAY; at <= BOB; at++) {
+        tell_self(&w->nodes[at], at == RELAY, false);
+        for (uint32_t other = RELAY; other <= BOB; other++)
+            if (other != at && (at == RELAY || other == RELAY))
+                tell_member(w, at, other);
+    }
+    wait_for(w, w->nodes[ALICE].link[RELAY] && w->nodes[BOB].link[RELAY]);
+    wait_for(w, w->nodes[RELAY].link[ALICE] && w->nodes[RELAY].link[BOB]);
+    return w;
+}
+
+static bool arrives(struct world *w, enum who from, enum who to, uint16_t port)
+{
+    char in[16];
+    struct sockaddr_in6 address = overlay_address(to, port);
+    for (int i = 0; i < 30; i++) {
+        (void)!sendto(w->nodes[from].socket, "hello", 5, 0, (struct sockaddr *)&address, sizeof(address));
+        pump_for(w, SECOND / 10);
+        if (recv(w->nodes[to].socket, in, sizeof(in), 0) == 5)
+            return true;
+    }
+    return false;
+}
+
+static void a_packet_to_an_unknown_address_finds_its_way(void **state)
+{
+    (void)state;
+    struct world *w = a_network_with_tuns();
+    w->nodes[ALICE].learns = w->nodes[BOB].learns = true;
+    assert_true(arrives(w, ALICE, BOB, PORT));
+    assert_true(w->nodes[ALICE].learned > 0 && w->nodes[BOB].learned > 0);
+    assert_true(arrives(w, BOB, ALICE, PORT)); /* an answer */
+    world_free(w);
+}
+
+static void policy_decides_which_packets_pass(void **state)
+{
+    (void)state;
+    struct world *w = a_network_with_tuns();
+    tell_rule(w, ALICE, BOB, PORT, 0);
+    tell_rule(w, BOB, ALICE, 0, PORT + 1); /* Bob's state says otherwise, and decides what he takes */
+    assert_false(arrives(w, ALICE, BOB, PORT));
+    tell_rule(w, BOB, ALICE, 0, PORT);
+    assert_true(arrives(w, ALICE, BOB, PORT));
+    struct ipc_id gone;
+    memcpy(gone.id, w->nodes[ALICE].id, sizeof(gone.id));
+    tell(&w->nodes[BOB], IPC_DEVICE_GONE, &gone, sizeof(gone));
+    pump_for(w, SECOND / 10);
+    char in[16];
+    while (recv(w->nodes[BOB].socket, in, sizeof(in), 0) > 0)
+        continue;
+    assert_false(arrives(w, ALICE, BOB, PORT));
+    world_free(w);
+}
+
 /* What the state may not say ends the engine; an error is its status. */
 static void a_message_of_another_kind_ends_the_process(void **state)
 {
@@ -560,6 +707,8 @@ int main(void)
         cmocka_unit_test(the_hub_answers_the_founder_on_the_founding_key),
         cmocka_unit_test(the_controller_speaks_with_its_own_state_alone),
         cmocka_unit_test(who_ends_signs_off),
+        cmocka_unit_test(a_packet_to_an_unknown_address_finds_its_way),
+        cmocka_unit_test(policy_decides_which_packets_pass),
         cmocka_unit_test(a_message_of_another_kind_ends_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

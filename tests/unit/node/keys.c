@@ -306,11 +306,14 @@ static void a_day_ahead_is_too_far_for_a_plausible_clock(void **state)
     assert_int_equal(initiate(w, 2, NOW), 0);
 }
 
+#define OWN_INDEX 77u /* of our handshakes */
+
 /* The timestamp of an initiation of ours, as the peer sees it. */
 static void own_timestamp(struct world *w, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 {
     uint8_t private_key[X25519_SIZE];
-    struct static_step step = {.text_kind = STATIC_STEP_SEAL_TEXT, .text_len = MESSAGE_TIMESTAMP_SIZE};
+    struct static_step step = {
+        .text_kind = STATIC_STEP_SEAL_TEXT, .text_len = MESSAGE_TIMESTAMP_SIZE, .local_index = OWN_INDEX};
     memset(private_key, 9, sizeof(private_key));
     assert_int_equal(crypto_x25519_public(w->crypto, step.remote, private_key), 0);
     memset(step.text, 0xff, MESSAGE_TIMESTAMP_SIZE); /* what the engine says does not count */
@@ -329,7 +332,7 @@ static void own_timestamp(struct world *w, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 static void own_timestamps_increase_whatever_the_clock_does(void **state)
 {
     struct world *w = *state;
-    static const int64_t jumps[] = {0, 0, 1, 100, -5000, 0, 3600, -100000, 1};
+    static const int64_t jumps[] = {0, 0, 1, 100, -5000, 0, 3600, -20000, 1};
     uint8_t last[MESSAGE_TIMESTAMP_SIZE] = {0}, now[MESSAGE_TIMESTAMP_SIZE];
     for (unsigned i = 0; i < sizeof(jumps) / sizeof(jumps[0]) * 4; i++) {
         clock_now += (uint64_t)(jumps[i / 4] * (int64_t)SECOND);
@@ -339,6 +342,75 @@ static void own_timestamps_increase_whatever_the_clock_does(void **state)
         if (i % 3 == 0)
             restart(w);
     }
+}
+
+#define CENTURY (UINT64_C(36525) * 86400 * SECOND)
+
+/* Whether one of the next few is what a peer accepts that saw `seen` last, and whose clock is right. */
+static bool soon_accepted(struct world *w, const uint8_t seen[MESSAGE_TIMESTAMP_SIZE], uint64_t peers_clock)
+{
+    uint8_t now[MESSAGE_TIMESTAMP_SIZE];
+    for (unsigned i = 0; i < 4; i++) {
+        own_timestamp(w, now);
+        if (memcmp(now, seen, sizeof(now)) > 0 && !timestamp_is_too_far_ahead(now, peers_clock))
+            return true;
+    }
+    return false;
+}
+
+static void a_clock_a_century_ahead_locks_out_neither_then_nor_later(void **state)
+{
+    struct world *w = *state;
+    uint8_t seen[MESSAGE_TIMESTAMP_SIZE];
+    own_timestamp(w, seen);
+    clock_now = NOW + CENTURY;
+    assert_true(soon_accepted(w, seen, NOW));
+    restart(w);
+    assert_true(soon_accepted(w, seen, NOW));
+    clock_now = NOW + 60 * SECOND;
+    assert_true(soon_accepted(w, seen, clock_now));
+}
+
+static void a_clock_that_was_right_after_years_is_trusted_once_it_was_answered(void **state)
+{
+    struct world *w = *state;
+    uint8_t now[MESSAGE_TIMESTAMP_SIZE], expected[MESSAGE_TIMESTAMP_SIZE];
+    own_timestamp(w, now);
+    clock_now = NOW + CENTURY + SECOND / 2;
+    timestamp_at(expected, clock_now);
+    for (unsigned i = 0; i < 2; i++)
+        own_timestamp(w, now);
+    assert_memory_equal(now, expected, 8);
+    struct static_step answer = {.local_index = OWN_INDEX};
+    memset(answer.remote, 9, sizeof(answer.remote));
+    send_step(w, &answer);
+    assert_int_equal(keys_server_turn(w->keys), 0);
+    assert_true(receive_step(w, &answer));
+    for (unsigned i = 0; i < 8; i++) {
+        own_timestamp(w, now);
+        assert_memory_equal(now, expected, 8);
+    }
+}
+
+static void a_clock_that_began_a_century_ahead_locks_out_no_more_once_it_is_set(void **state)
+{
+    struct world *w = *state;
+    uint8_t never[MESSAGE_TIMESTAMP_SIZE] = {0}, last[MESSAGE_TIMESTAMP_SIZE];
+    clock_now = NOW + CENTURY;
+    own_timestamp(w, last);
+    clock_now = NOW;
+    assert_true(soon_accepted(w, never, NOW));
+    restart(w);
+    assert_true(soon_accepted(w, never, NOW));
+    /* Nor by a peer that believed it. */
+    clock_now = 1000 * SECOND;
+    assert_int_equal(initiate(w, 1, NOW + CENTURY), 0);
+    clock_now = NOW;
+    assert_int_equal(initiate(w, 1, NOW - 2 * UINT64_C(86400) * SECOND), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW), 0);
+    restart(w);
+    assert_int_equal(initiate(w, 1, NOW), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW + SECOND), 0);
 }
 
 static void own_timestamps_follow_a_good_clock(void **state)
@@ -520,7 +592,7 @@ static void the_log_of_timestamps_stays_small(void **state)
         key[0] = (uint8_t)(i % 3);
         put_be64(timestamp, i);
         put_be32(timestamp + 8, 0);
-        assert_int_equal(seen_note(s, key, timestamp), 0);
+        assert_int_equal(seen_note(s, key, timestamp, NOW), 0);
         assert_int_equal(seen_commit(s), 0);
         if (disk_find(w->disk, "seen")->len > largest)
             largest = disk_find(w->disk, "seen")->len;
@@ -544,6 +616,9 @@ int main(void)
         TEST(a_full_disk_ends_no_handshake),
         TEST(a_day_ahead_is_too_far_for_a_plausible_clock),
         TEST(own_timestamps_increase_whatever_the_clock_does),
+        TEST(a_clock_a_century_ahead_locks_out_neither_then_nor_later),
+        TEST(a_clock_that_was_right_after_years_is_trusted_once_it_was_answered),
+        TEST(a_clock_that_began_a_century_ahead_locks_out_no_more_once_it_is_set),
         TEST(own_timestamps_follow_a_good_clock),
         TEST(own_initiations_go_first),
         TEST(a_flood_is_bounded_and_ours_get_through),

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,7 +64,7 @@ static int disk_open(void *context, int dir, const char *name, int flags)
         if (d->inode_count == DISK_FILES)
             abort();
         inode = d->inode_count++;
-        strcpy(d->names_now[inode], name);
+        snprintf(d->names_now[inode], sizeof(d->names_now[inode]), "%s", name);
     }
     if ((flags & O_TRUNC) != 0)
         d->now[inode].len = 0;
@@ -153,7 +154,7 @@ static int disk_rename(void *context, int dir, const char *from, const char *to)
         return -ENOENT;
     if (target >= 0)
         d->names_now[target][0] = '\0';
-    strcpy(d->names_now[source], to);
+    snprintf(d->names_now[source], sizeof(d->names_now[source]), "%s", to);
     return 0;
 }
 
@@ -206,7 +207,7 @@ static void compact(struct disk *d)
             continue;
         if (count != i) {
             d->now[count] = d->now[i];
-            strcpy(d->names_now[count], d->names_now[i]);
+            memcpy(d->names_now[count], d->names_now[i], sizeof(d->names_now[i]));
         }
         count++;
     }

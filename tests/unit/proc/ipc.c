@@ -18,16 +18,21 @@ struct pair {
     int raw; /* the engine's end */
 };
 
+static int open_pair(struct pair *pair)
+{
+    int fds[2];
+    if (spawn_pair(fds) != 0 || permits_open(&pair->state, fds[0], PROC_STATE, PROC_ENGINE) != 0 ||
+        permits_open(&pair->engine, fds[1], PROC_ENGINE, PROC_STATE) != 0)
+        return -1;
+    pair->raw = fds[1];
+    return 0;
+}
+
 static int setup(void **state)
 {
     static struct pair pair;
-    int fds[2];
-    if (spawn_pair(fds) != 0 || permits_open(&pair.state, fds[0], PROC_STATE, PROC_ENGINE) != 0 ||
-        permits_open(&pair.engine, fds[1], PROC_ENGINE, PROC_STATE) != 0)
-        return -1;
-    pair.raw = fds[1];
     *state = &pair;
-    return 0;
+    return open_pair(&pair);
 }
 
 static int teardown(void **state)
@@ -42,7 +47,7 @@ static void a_message_arrives_as_it_was_sent(void **state)
 {
     struct pair *p = *state;
     struct ipc_link link = {.id = {1, 2, 3}, .up = 1};
-    struct ipc_message m;
+    struct ipc_message m = {0};
     assert_int_equal(ipc_receive(p->state, &m), ERROR_AGAIN);
     assert_int_equal(ipc_send(p->engine, IPC_LINK, &link, sizeof(link)), 0);
     assert_int_equal(ipc_receive(p->state, &m), 0);
@@ -57,7 +62,7 @@ static void a_message_has_a_tail(void **state)
 {
     struct pair *p = *state;
     struct ipc_frame frame = {.invite = 1};
-    struct ipc_message m;
+    struct ipc_message m = {0};
     assert_int_equal(ipc_send2(p->engine, IPC_FRAME, &frame, sizeof(frame), "tail", 4), 0);
     assert_int_equal(ipc_receive(p->state, &m), 0);
     assert_int_equal(m.len, sizeof(frame) + 4);
@@ -66,7 +71,7 @@ static void a_message_has_a_tail(void **state)
 
 static void assert_refused(struct pair *p, uint16_t kind, const void *bytes, size_t len)
 {
-    struct ipc_message m;
+    struct ipc_message m = {0};
     assert_int_equal(ipc_send(p->engine, kind, bytes, len), 0);
     assert_int_equal(ipc_receive(p->state, &m), ERROR_MALFORMED);
 }
@@ -112,7 +117,7 @@ static void counts_that_do_not_add_up_are_refused(void **state)
 static void what_is_no_message_is_refused(void **state)
 {
     struct pair *p = *state;
-    struct ipc_message m;
+    struct ipc_message m = {0};
     const struct {
         struct ipc_header header;
         struct ipc_link link;
@@ -135,7 +140,7 @@ static void phases_tell_what_may_come(void **state)
     (void)state;
     int fds[2];
     struct ipc *keys, *engine;
-    struct ipc_message m;
+    struct ipc_message m = {0};
     static const uint8_t step[IPC_STEP_SIZE];
     assert_int_equal(spawn_pair(fds), 0);
     assert_int_equal(permits_open(&keys, fds[0], PROC_KEYS, PROC_ENGINE), 0);
@@ -153,7 +158,7 @@ static void what_a_slow_receiver_does_not_take_waits_in_order(void **state)
 {
     struct pair *p = *state;
     struct ipc_link link = {0};
-    struct ipc_message m;
+    struct ipc_message m = {0};
     uint32_t sent = 0, got = 0;
     for (; sent < 20000; sent++) {
         link.up = sent;
@@ -186,11 +191,9 @@ static void the_queue_is_bounded(void **state)
 static void the_end_of_the_other_side_is_told(void **state)
 {
     (void)state;
-    struct pair own, *p = &own;
-    struct ipc_message m;
-    void *made;
-    assert_int_equal(setup(&made), 0);
-    own = *(struct pair *)made;
+    struct pair own = {0}, *p = &own;
+    struct ipc_message m = {0};
+    assert_int_equal(open_pair(p), 0);
     assert_int_equal(ipc_send(p->engine, IPC_LINK, &(struct ipc_link){0}, sizeof(struct ipc_link)), 0);
     ipc_free(p->engine);
     assert_int_equal(ipc_receive(p->state, &m), 0);
@@ -206,7 +209,7 @@ static void descriptors_go_along_where_they_may(void **state)
     (void)state;
     int fds[2], pipe_fds[2];
     struct ipc *a, *b;
-    struct ipc_message m;
+    struct ipc_message m = {0};
     char byte;
     assert_int_equal(spawn_pair(fds), 0);
     assert_int_equal(ipc_new(&a, fds[0], with_descriptor, 1), 0);

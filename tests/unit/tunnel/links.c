@@ -16,6 +16,52 @@ static void connect_to(struct world *w, enum who from, enum who to)
     node_release_steps(n);
 }
 
+static uint32_t reconnect(struct world *w, enum who from, enum who to)
+{
+    struct tunnel_actions actions = {.count = 0};
+    struct node *n = &w->nodes[from];
+    tunnel_peer_reconnect(n->tunnel, w->peer[from][to], n->now, &actions);
+    for (uint32_t i = 0; i < actions.count; i++) {
+        struct static_step step = actions.list[i].static_step;
+        static_step_run(&step, n->crypto, n->private_key);
+        n->held[n->held_count++] = step;
+    }
+    return actions.count;
+}
+
+static void reconnect_begins_a_fresh_handshake_each_second(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    for (int i = 0; i < 5; i++) {
+        world_skip(w, SECOND);
+        assert_int_equal(reconnect(w, ALICE, BOB), 1);
+        assert_int_equal(reconnect(w, ALICE, BOB), 0);
+    }
+}
+
+/* `from` answered a handshake a moment ago, but `to` has forgotten it. */
+static void recover(struct world *w, enum who from, enum who to)
+{
+    world_run(w, 200 * SECOND);
+    node_set_endpoint(&w->nodes[to], w->peer[to][from], &w->at[from]);
+    assert_true(world_passes(w, to, from));
+    peer_reset(tunnel_peer(w->nodes[to].tunnel, w->peer[to][from]));
+    world_skip(w, SECOND);
+    assert_int_equal(reconnect(w, from, to), 1);
+    node_release_steps(&w->nodes[from]);
+    world_settle(w);
+    assert_true(world_passes(w, from, to));
+}
+
+static void who_reconnects_does_not_send_with_what_the_peer_lost(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    recover(w, ALICE, BOB);
+    recover(w, BOB, ALICE);
+}
+
 static void both_sides_are_told_of_each_session(void **state)
 {
     struct world *w = *state;
@@ -42,6 +88,17 @@ static void a_session_that_grew_too_old_is_told_once(void **state)
     assert_int_equal(w->nodes[ALICE].tally.links_down, 1);
     world_run(w, 900 * SECOND);
     assert_int_equal(w->nodes[BOB].tally.links_down, 1);
+}
+
+static void a_new_key_of_our_own_ends_links(void **state)
+{
+    struct world *w = *state;
+    const uint8_t private_key[X25519_SIZE] = {8, 1};
+    world_connect(w);
+    assert_int_equal(node_set_key(&w->nodes[ALICE], private_key), 0);
+    world_timers(w);
+    assert_int_equal(w->nodes[ALICE].tally.links_down, 1);
+    assert_int_equal(w->nodes[BOB].tally.links_down, 0);
 }
 
 static void a_handshake_that_is_given_up_is_told(void **state)
@@ -260,7 +317,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(both_sides_are_told_of_each_session),
+        TEST(reconnect_begins_a_fresh_handshake_each_second),
+        TEST(who_reconnects_does_not_send_with_what_the_peer_lost),
         TEST(a_session_that_grew_too_old_is_told_once),
+        TEST(a_new_key_of_our_own_ends_links),
         TEST(a_handshake_that_is_given_up_is_told),
         TEST(connect_makes_a_session_without_a_packet),
         TEST(connect_does_nothing_while_a_session_is_fresh_or_a_handshake_under_way),
