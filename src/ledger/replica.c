@@ -163,7 +163,7 @@ int replica_begin(struct replica *r, uint64_t now, uint64_t wall)
 {
     if (r->fold && replica_known_refresh(r))
         return ERROR_MEMORY;
-    r->now = r->alone_since = now;
+    r->now = r->began = r->alone_since = now;
     r->wall = wall;
     r->begun = true;
     replica_learn_time(r, r->floor);

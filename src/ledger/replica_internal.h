@@ -222,7 +222,7 @@ struct replica {
     uint8_t signed_bytes[SIGNED_HEAD_SIZE];
     uint64_t head_kept; /* its time */
     uint64_t floor, floor_kept;
-    uint64_t alone_since, house_next; /* ns; alone_since: when there was last somebody to ask */
+    uint64_t began, alone_since, house_next; /* ns; alone_since: when there was last somebody to ask */
     struct replica_self self;
     bool self_told;
     bool operator_knows; /* the operator's node has a head that covers our join */

@@ -97,7 +97,7 @@ int replica_join(struct replica *r, const struct ticket *ticket, const uint8_t *
         error = take_join(r, join, join_len);
     if (error)
         return error;
-    r->now = r->alone_since = now;
+    r->now = r->began = r->alone_since = now;
     r->wall = wall;
     r->begun = true;
     j->ticket = ticket;
