@@ -366,6 +366,8 @@ static void tap(bool good, uint32_t number, const char *what, uint64_t which, co
     fflush(stdout);
 }
 
+#define FLAW_SEEDS 5
+
 /* How the failure begins that each must lead to. */
 static const char *const found_as[PLANT_FLAWS] = {
     [PLANT_NO_POLICY] = "no packet is delivered that the receiver's policy",
@@ -375,16 +377,24 @@ static const char *const found_as[PLANT_FLAWS] = {
     [PLANT_ANY_SIGNER] = "nobody is",
 };
 
+/* Within a few seeds: a flaw does not show in every life. */
+static bool is_found(struct options *o, char text[300])
+{
+    bool found = false;
+    for (o->seed = 1; o->seed <= FLAW_SEEDS && !found; o->seed++)
+        found = run(o, text) && strncmp(text, found_as[o->flaw], strlen(found_as[o->flaw])) == 0;
+    return found;
+}
+
 /* Small ones; each must be found. */
 static bool run_flaws(struct options *o, uint32_t number)
 {
     char text[300];
     bool good = true;
-    o->seed = 1;
     o->nodes = 24;
     for (uint32_t flaw = PLANT_SOUND + 1; flaw < PLANT_FLAWS; flaw++) {
         o->flaw = (enum plant_flaw)flaw;
-        bool found = run(o, text) && strncmp(text, found_as[flaw], strlen(found_as[flaw])) == 0;
+        bool found = is_found(o, text);
         good = good && found;
         tap(found, ++number, "a flaw is found: flaw", flaw, text);
     }
