@@ -87,13 +87,6 @@ static void on_traffic(void *context, const struct device_id *id, uint64_t *sent
     *sent = *received = r->sent;
 }
 
-static void on_traffic(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received)
-{
-    (void)context;
-    *sent = id->bytes[0]; /* some fall silent, some do not */
-    *received = id->bytes[1];
-}
-
 static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
 {
     (void)context, (void)id, (void)number, (void)rtt;
@@ -206,7 +199,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .meet = on_meet,
                                  .deliver = on_deliver,
                                  .learn = on_learn,
-                                 .traffic = on_traffic,
                                  .traffic = on_traffic,
                                  .pong = on_pong,
                                  .link = on_link,
