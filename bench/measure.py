@@ -43,11 +43,11 @@ class Meter:
         return tuple(now - then for now, then in zip(self._now(), self.start))
 
 
-def tcp(world, near, far, contender, seconds):
+def tcp(world, contender, seconds):
     """One TCP stream forward, then one in reverse; CPU time is over both."""
     speeds, gigabytes, meter = {}, 0.0, Meter(contender)
     for quantity, options in (("tcp forward", ()), ("tcp reverse", ("-R",))):
-        report = world.iperf3(far, near, contender.address, "-t", str(seconds), *options, timeout=seconds + 20)
+        report = world.iperf3(contender.far, contender.near, contender.address, "-t", str(seconds), *options, timeout=seconds + 20)
         received = report["end"]["sum_received"]
         speeds[quantity] = received["bits_per_second"] / 1e9
         gigabytes += received["bytes"] / 1e9
@@ -58,28 +58,28 @@ def tcp(world, near, far, contender, seconds):
     return {**speeds, **costs}
 
 
-def carries(world, near, far, contender, rate):
+def carries(world, contender, rate):
     """Whether a second of 64 B datagrams at this rate arrives with at most 0.1 % lost."""
     options = ["-u", "-l", "64", "-b", str(rate * 64 * 8), "-t", "1"]
-    total = world.iperf3(far, near, contender.address, *options, timeout=20)["end"]["sum"]
+    total = world.iperf3(contender.far, contender.near, contender.address, *options, timeout=20)["end"]["sum"]
     sent = total["packets"] / total["seconds"]
     return sent > rate * 0.95 and total["lost_percent"] <= 0.1
 
 
-def udp(world, near, far, contender):
+def udp(world, contender):
     """The highest of UDP_RATES that is carried, found by halving."""
     low, high = 0, len(UDP_RATES)
     while low < high:
         middle = (low + high) // 2
-        if carries(world, near, far, contender, UDP_RATES[middle]):
+        if carries(world, contender, UDP_RATES[middle]):
             low = middle + 1
         else:
             high = middle
     return {"udp": UDP_RATES[low - 1] / 1000 if low else 0.0}
 
 
-def ping(near, contender, count=500):
-    times = near.ping_times(contender.address, count=count)
+def ping(contender, count=500):
+    times = contender.near.ping_times(contender.address, count=count)
     if len(times) < count * 0.98:
         raise WorldError(f"{contender.name}: only {len(times)} of {count} pings came back")
     return {"ping": statistics.median(times)}

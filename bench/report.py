@@ -2,7 +2,9 @@
 import statistics
 from collections import namedtuple
 
-from contenders import BARE, GO, NEBULA, OURS
+from contenders import BARE, GO, MTU, NEBULA, NEBULA_RELAYED, OURS, RELAYED, RELAYED_MTU, STRAIGHT
+
+NODE = "Nightjar node"
 
 NOISY_SPREAD = 0.25
 
@@ -11,7 +13,8 @@ ROWS = (
     Row("tcp forward", "One TCP stream, forward", "Gb/s", 2, "iperf3, received, near to far"),
     Row("tcp reverse", "One TCP stream, reverse", "Gb/s", 2, "iperf3 -R, received, far to near"),
     Row("cpu processes", "CPU, tunnel processes", "s/GB", 2,
-        "user and system time of both ends' tunnel processes over both iperf3 runs, per GB received"),
+        "user and system time of the tunnel's processes at both ends, and at the relay, over both iperf3 runs, per GB "
+        "received"),
     Row("cpu machine", "CPU, whole machine", "s/GB", 2,
         "busy time in /proc/stat (user, nice, system, irq, softirq; not steal) over the same runs: "
         "includes iperf3, both network stacks and whatever else ran"),
@@ -22,6 +25,21 @@ ROWS = (
     Row("pss idle", "PSS, idle", "MB", 1, "Pss in smaps_rollup, likewise"),
     Row("rss loaded", "RSS, after load", "MB", 1, "VmRSS of the larger of the two ends, after all rounds"),
     Row("pss loaded", "PSS, after load", "MB", 1, "Pss in smaps_rollup, likewise"),
+    Row("node idle", "A node's processes together, idle", "MB", 1,
+        "parent, keys, engine and state of a member at one of the sites: the physical pages that they have mapped, each "
+        "counted once; it is what their PSS adds up to while nobody else on the machine uses the same program and "
+        "libraries"),
+    Row("node loaded", "A node's processes together, after load", "MB", 1, "likewise, after all rounds"),
+    *(Row(f"node {role} {when}", f"- {role} alone, {name}", "MB", 1, "likewise, pages that no other of the four has mapped")
+      for when, name in (("idle", "idle"), ("loaded", "after load")) for role in ("parent", "keys", "engine", "state")),
+    Row("wakeups", "Wake-ups, idle", "a minute", 0,
+        "voluntary context switches of all threads of that node's processes, over 30 s before any load"),
+    Row("join", "From join to the first answered ping", "s", 2,
+        "`nightjar join` with a ticket that was made before, `nightjar up`, then ordinary pings, 10 ms apart, to a device "
+        "at the other site until one is answered; a new machine each round"),
+    Row("join only", "- until join ends", "s", 2, "the first part of it"),
+    Row("join up", "- until up ends", "s", 2, "the second"),
+    Row("join answer", "- until the answer", "s", 3, "the third"),
 )
 RATIOS = ("tcp forward", "tcp reverse", "cpu processes", "cpu machine", "udp", "ping")
 
@@ -40,6 +58,23 @@ def table(heads, rows):
     return "\n".join([texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]])
 
 
+# Those that are compared with each other: a title, what is said of them, who they are, and whose ratios to whom.
+Group = namedtuple("Group", "title text names first others")
+GROUPS = (
+    Group("Between two hosts",
+          f"Two network namespaces on one veth pair at MTU 1500. Each tunnel's MTU is {MTU}.",
+          (BARE, OURS, GO, NEBULA), OURS, (BARE, NEBULA, GO)),
+    Group("Between two sites",
+          "Two hosts, each behind a router with NAT of its own, on two wires of a public router; the relay's host is on a\n"
+          "third. The relayed ways need the relay: the sites' routers let nothing in. wg-peer goes straight (one router\n"
+          "forwards its port), but on the same routers and wires: what it sends is routed by way of the relay's host,\n"
+          "whose kernel forwards it where a relay would have opened, checked, sealed and sent it. So what differs is the\n"
+          f"relay, and that its path has an MTU of {RELAYED_MTU} (Nebula's relayed tunnel too) instead of {MTU}. CPU time\n"
+          "is that of both ends and the relay. The limit that a relay sets each device is far above what is measured.",
+          (STRAIGHT, RELAYED, NEBULA_RELAYED), RELAYED, (STRAIGHT, OURS, NEBULA_RELAYED)),
+)
+
+
 def values_table(results, names):
     """results: {(contender, quantity): [a value each round]}."""
     rows = []
@@ -50,20 +85,34 @@ def values_table(results, names):
     return table(["Median (min-max)", *names], rows)
 
 
-def ratios(results, quantity, other):
-    """Ours over the other's, round by round: what disturbs a round disturbs both."""
-    ours, theirs = results.get((OURS, quantity), []), results.get((other, quantity), [])
+def ratios(results, quantity, first, other):
+    """One's over another's, round by round: what disturbs a round disturbs both."""
+    ours, theirs = results.get((first, quantity), []), results.get((other, quantity), [])
     return [mine / his for mine, his in zip(ours, theirs)]
 
 
-def ratios_table(results):
-    others = (BARE, NEBULA, GO)
+def ratios_table(results, first, others):
     rows = []
     for row in ROWS:
-        cells = [ratios(results, row.quantity, other) for other in others] if row.quantity in RATIOS else []
+        cells = [ratios(results, row.quantity, first, other) for other in others] if row.quantity in RATIOS else []
         if any(cells):
             rows.append([row.title, *(spread(values, 2) if values else "" for values in cells)])
-    return table([f"{OURS} /", *others], rows)
+    return table([f"{first} /", *others], rows)
+
+
+def tables(results):
+    """Lines of Markdown: each group that was measured, then what one node costs."""
+    lines = []
+    measured = {name for name, _ in results}
+    for group in GROUPS:
+        if measured.isdisjoint(group.names):
+            continue
+        lines += [f"## {group.title}", "", group.text, "", values_table(results, group.names), "",
+                  "Ratios are taken within a round; the median and range of the rounds are shown:", "",
+                  ratios_table(results, group.first, group.others), ""]
+    if NODE in measured:
+        lines += ["## One node", "", values_table(results, (NODE,)), ""]
+    return lines
 
 
 def noise(results, busy):
@@ -72,7 +121,7 @@ def noise(results, busy):
              for number, share in enumerate(busy, 1) if share > 0.1]
     for (name, quantity), values in results.items():
         wide = (max(values) - min(values)) / statistics.median(values)
-        if quantity in RATIOS and wide > NOISY_SPREAD:
+        if quantity in (*RATIOS, "join") and wide > NOISY_SPREAD:
             notes.append(f"{name}, {quantity}: the rounds differ by {wide:.0%} of the median.")
     return notes
 
@@ -81,11 +130,20 @@ def targets(results):
     """(sentence, met) for each target that this run can judge."""
     verdicts = []
     if (OURS, "tcp forward") in results:
-        times = statistics.median(ratios(results, "tcp forward", NEBULA))
+        times = statistics.median(ratios(results, "tcp forward", OURS, NEBULA))
         verdicts.append((f"One TCP stream at least 4 times Nebula's: {times:.1f} times", times >= 4))
     if (OURS, "rss loaded") in results:
         rss = results[OURS, "rss loaded"][0]
         verdicts.append((f"At most 10 MB of RSS after load: {rss:.1f} MB", rss <= 10))
+    if (RELAYED, "tcp forward") in results:
+        part = statistics.median(ratios(results, "tcp forward", RELAYED, STRAIGHT))
+        verdicts.append((f"One TCP stream through a relay at least 0.35 of a straight one: {part:.2f}", part >= 0.35))
+    if (NODE, "node idle") in results:
+        held = results[NODE, "node idle"][0]
+        verdicts.append((f"A node alone on its machine holds at most 12 MB, idle: {held:.1f} MB", held <= 12))
+    if (NODE, "join") in results:
+        longest = max(results[NODE, "join"])
+        verdicts.append((f"From join to the first answered ping at most 2 s: {longest:.2f} s at most", longest <= 2))
     return verdicts
 
 

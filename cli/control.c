@@ -8,9 +8,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/hex.h"
+#include "ground.h"
 #include "say.h"
 
 #define LINE_MAX_LEN (16u << 20)
@@ -28,6 +29,7 @@ static int socket_path(struct cli *cli, struct sockaddr_un *out)
 {
     char real[PATH_MAX];
     uint8_t digest[SHA256_SIZE];
+    char hash[HEX_SIZE(HASH_BYTES)];
     if (!realpath(cli->state, real))
         return errno == EACCES ? ERROR_PERMISSION : ERROR_NOT_FOUND;
     int error = crypto_sha256(cli->crypto, digest, real, strlen(real));
@@ -35,10 +37,7 @@ static int socket_path(struct cli *cli, struct sockaddr_un *out)
         return error;
     memset(out, 0, sizeof(*out));
     out->sun_family = AF_UNIX;
-    int len = snprintf(out->sun_path, sizeof(out->sun_path), "%s/", RUN_FOLDER);
-    for (unsigned i = 0; i < HASH_BYTES; i++)
-        len += snprintf(out->sun_path + len, sizeof(out->sun_path) - (size_t)len, "%02x", digest[i]);
-    snprintf(out->sun_path + len, sizeof(out->sun_path) - (size_t)len, ".sock");
+    snprintf(out->sun_path, sizeof(out->sun_path), RUN_FOLDER "/%s.sock", hex_print(hash, digest, HASH_BYTES));
     return 0;
 }
 
@@ -96,13 +95,6 @@ static int send_line(struct control *c, json_t *question)
     return error;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int grow(struct control *c)
 {
     if (c->len < c->capacity)
@@ -122,7 +114,7 @@ static int grow(struct control *c)
 static int receive_some(struct control *c, int64_t deadline)
 {
     struct pollfd ready = {.fd = c->fd, .events = POLLIN};
-    int64_t left = deadline - now_ms();
+    int64_t left = deadline - clock_ms();
     int error = grow(c);
     if (error)
         return error;
@@ -139,7 +131,7 @@ static int receive_some(struct control *c, int64_t deadline)
 
 static int receive_line(struct control *c, int timeout_ms, json_t **answer)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = clock_ms() + timeout_ms;
     char *end = NULL;
     while (!(end = c->len ? memchr(c->line, '\n', c->len) : NULL)) {
         int error = receive_some(c, deadline);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/hex.h"
 #include "daemon.h"
 #include "ledger/kept.h"
 #include "say.h"
@@ -60,16 +61,6 @@ int founder_write_port(struct cli *cli, struct state *s, uint16_t port)
 static void controller_folder(char out[PATH_MAX + 16], const struct state *s)
 {
     snprintf(out, PATH_MAX + 16, "%s/controller", s->path);
-}
-
-static bool hex_parse(uint8_t *out, size_t len, const char *text)
-{
-    static const char digits[] = "0123456789abcdef";
-    if (strlen(text) != 2 * len || strspn(text, digits) != 2 * len)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        out[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 | (strchr(digits, text[2 * i + 1]) - digits));
-    return true;
 }
 
 int founder_init_controller(struct cli *cli, struct state *s, uint8_t sequencer[ED25519_PUBLIC_SIZE])

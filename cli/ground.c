@@ -34,3 +34,10 @@ uint64_t clock_now(void)
         say_warning("This machine's clock is wrong; it works nevertheless, but dates in tickets will be off.");
     return now;
 }
+
+int64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

@@ -220,11 +220,13 @@ static int sign(struct inviting *i, struct statement *s)
     int error = invite_keys_derive(i->cli->crypto, i->ticket.seed, &keys);
     if (!error)
         error = encode_opening(i, s->invite.commitment);
+    if (!error) {
+        memcpy(s->invite.signing_public, keys.signing_public, sizeof(keys.signing_public));
+        memcpy(s->invite.static_public, keys.static_public, sizeof(keys.static_public));
+    }
+    wipe(&keys, sizeof(keys));
     if (error)
         return say_failed(i->cli, error, "The invite cannot be made");
-    memcpy(s->invite.signing_public, keys.signing_public, sizeof(keys.signing_public));
-    memcpy(s->invite.static_public, keys.static_public, sizeof(keys.static_public));
-    wipe(&keys, sizeof(keys));
     int result = owner_key(i->cli, i->arguments, &i->state, OWNER_ROLES, signer.seed);
     if (result)
         return result;

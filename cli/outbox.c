@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "control.h"
+#include "ground.h"
 #include "ledger/kept.h"
 #include "say.h"
 #include "wire/cbor.h"
@@ -34,13 +35,6 @@ static int write_submission(const struct state *s, const char *name, const uint8
         error = files_write(&files, name, bytes, (size_t)(c.at - bytes));
     free(bytes);
     return error;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void pause_ms(unsigned ms)
@@ -99,11 +93,11 @@ static enum outbox_outcome wait_outcome(struct cli *cli, const char *what, const
     enum outbox_outcome outcome = OUTBOX_PENDING;
     if (control_open(&c, cli))
         return OUTBOX_PENDING;
-    int64_t deadline = now_ms() + WAIT_MS;
+    int64_t deadline = clock_ms() + WAIT_MS;
     bool there = control_ask(c, "knock", NULL, WAIT_MS, &answer) == 0;
     if (there)
         json_decref(answer);
-    while (there && outcome == OUTBOX_PENDING && now_ms() < deadline && !is_interrupted()) {
+    while (there && outcome == OUTBOX_PENDING && clock_ms() < deadline && !is_interrupted()) {
         there = ask_outcome(cli, c, what, name, &outcome);
         if (outcome == OUTBOX_PENDING)
             pause_ms(ASK_EVERY_MS);

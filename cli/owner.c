@@ -109,5 +109,7 @@ int owner_key(struct cli *cli, const struct arguments *arguments, const struct s
     if (!error)
         error = open_with_passphrase(cli, arguments, file, len, seed, &result);
     wipe(file, sizeof(file));
+    if (error || result)
+        wipe(seed, ED25519_SEED_SIZE);
     return error ? say_why(cli, error == ERROR_OVERFLOW ? ERROR_MALFORMED : error, s, name) : result;
 }

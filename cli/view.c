@@ -187,7 +187,9 @@ static int read_name(struct reading *r, const struct files *f)
     size_t len;
     char *name = r->out->network_name;
     int error = files_read(f, KEPT_NETWORK, name, NAME_MAX_LEN, &len);
-    return error == ERROR_NOT_FOUND ? 0 : error;
+    if (error)
+        return error == ERROR_NOT_FOUND ? 0 : error;
+    return name_is_valid(name, len) ? 0 : ERROR_MALFORMED; /* it is shown, and printed into tickets */
 }
 
 /* The ticket that this node began with founds the network while there is no log. */

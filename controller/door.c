@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
+#include "base/time.h"
 #include "keeper.h"
 #include "net/loop.h"
 #include "proc/messages.h"
@@ -12,7 +14,6 @@
 #include "store.h"
 
 #define MESSAGES_A_TURN 64 /* before timers get their turn */
-#define SECOND UINT64_C(1000000000)
 
 struct door {
     struct loop *loop;
@@ -55,9 +56,9 @@ static void send_frame(void *context, const uint8_t *frame, size_t len)
 static void tell(void *context, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict, uint64_t index)
 {
     (void)context;
+    char start[HEX_SIZE(4)];
     if (verdict == VERDICT_STANDS)
-        fprintf(stderr, "info sequenced index=%" PRIu64 " statement=%02x%02x%02x%02x\n", index, statement[0],
-                statement[1], statement[2], statement[3]);
+        fprintf(stderr, "info sequenced index=%" PRIu64 " statement=%s\n", index, hex_print(start, statement, 4));
     if (verdict == VERDICT_STORE)
         fprintf(stderr, "error store-failed what=\"a statement could not be kept\" todo=\"check space and health of "
                         "the disk under the controller's directory\"\n");

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/hex.h"
 #include "door.h"
 #include "keeper.h"
 #include "place.h"
@@ -55,6 +56,7 @@ static int make_place(struct crypto *c, uint8_t public_key[ED25519_PUBLIC_SIZE])
 static int run_init(struct crypto *c, const char *dir)
 {
     uint8_t public_key[ED25519_PUBLIC_SIZE];
+    char text[HEX_SIZE(ED25519_PUBLIC_SIZE)];
     int error = place_make(dir);
     if (!error)
         error = place_enter(dir, 0);
@@ -62,9 +64,8 @@ static int run_init(struct crypto *c, const char *dir)
         error = make_place(c, public_key);
     if (error)
         return complain(error_sentence(error), "The controller's directory could not be made.");
-    for (size_t i = 0; i < sizeof(public_key); i++)
-        printf("%02x", public_key[i]);
-    return puts("") < 0 || fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return puts(hex_print(text, public_key, sizeof(public_key))) < 0 || fflush(stdout) != 0 ? EXIT_FAILURE
+                                                                                            : EXIT_SUCCESS;
 }
 
 /* ---- --found ---- */

@@ -40,10 +40,24 @@ static const char *take_keep(struct conf *c, const char *value)
     return error == 0 ? NULL : "What is kept is tcp/PORT or udp/PORT.";
 }
 
+static const char *take_relay_rate(struct conf *c, const char *value)
+{
+    uint32_t rate = 0;
+    size_t len = strlen(value);
+    if (c->relay_rate != 0)
+        return "The relay's rate is given twice.";
+    for (size_t i = 0; i < len && i < 6 && value[i] >= '0' && value[i] <= '9'; i++)
+        rate = rate * 10 + (uint32_t)(value[i] - '0');
+    if (len == 0 || len > 6 || value[0] == '0' || strspn(value, "0123456789") != len || rate > CONF_RELAY_RATE_MAX)
+        return "The relay's rate is a number of Mb/s from 1 to 100000.";
+    c->relay_rate = rate;
+    return NULL;
+}
+
 static const struct {
     const char *key;
     const char *(*take)(struct conf *c, const char *value);
-} keys[] = {{"port", take_port}, {"tun", take_tun}, {"keep", take_keep}};
+} keys[] = {{"port", take_port}, {"tun", take_tun}, {"keep", take_keep}, {"relay_rate", take_relay_rate}};
 
 /* NULL, or what is wrong. */
 static const char *take_line(struct conf *c, char *line)
@@ -57,7 +71,7 @@ static const char *take_line(struct conf *c, char *line)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(keys[i].key, line) == 0)
             return keys[i].take(c, equals + 1);
-    return "The keys are port, tun and keep.";
+    return "The keys are port, tun, keep and relay_rate.";
 }
 
 /* The length of the line that begins at `at`, its end not counted. */

@@ -10,11 +10,13 @@
 
 #define CONF_MAX 16384
 #define CONF_TUN_MAX 15
+#define CONF_RELAY_RATE_MAX 100000
 
 struct conf {
     uint16_t port;              /* port=51820; 0: none yet */
     char tun[CONF_TUN_MAX + 1]; /* tun=nj0; empty: the first free of nj0, nj1, ... */
     struct keep keep;           /* keep=tcp/22, any number of lines */
+    uint32_t relay_rate;        /* relay_rate=1000: Mb/s of each origin, as a relay; 0: the default */
 };
 
 /* ERROR_MALFORMED, and in `line` which (from 1) and in `why` a sentence (static). */

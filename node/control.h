@@ -29,8 +29,8 @@ struct control_setup {
 must_check int control_new(struct control **out, const struct control_setup *setup);
 void control_free(struct control *c);
 
-/* The answer, a newline is added. Nothing if the client has gone. */
-void control_answer(struct control *c, uint32_t client, const char *text, size_t len);
+/* The answer to the client of that id; a newline is added. Nothing if it has gone. */
+void control_answer(struct control *c, uint32_t id, const char *text, size_t len);
 /* Drops clients that do not read for 10 s; goes on with lines that waited for an answer to one before. */
 void control_timer(struct control *c, uint64_t now);
 uint64_t control_deadline(const struct control *c);

@@ -32,10 +32,14 @@ static const char untracked[] = "table inet nightjar_%.8s {\n"
                                 "        iifname { \"lo\", \"%s\" } accept\n"
                                 "        udp dport %u accept\n";
 
-/* Neighbour discovery (RFC 4861: hop limit 255, so from the link alone), the errors that say that a packet was too
- * large, which nothing answers, and what a DHCP client asked for. */
+/* What answers us; of what others began, TCP connections that stood before, so that whoever darkens a host over one is
+ * not cut off, and no other flow, which a stranger could keep alive for good. Neighbour discovery (RFC 4861: hop limit
+ * 255, so from the link alone), the errors that say that a packet was too large, which nothing answers, and what a DHCP
+ * client asked for. */
 static const char needed[] =
-    "        ct state established,related accept\n"
+    "        ct direction reply ct state established accept\n"
+    "        meta l4proto tcp ct state established accept\n"
+    "        ct state related accept\n"
     "        icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } ip6 hoplimit 255 accept\n"
     "        icmpv6 type packet-too-big accept\n"
     "        icmp type destination-unreachable icmp code frag-needed accept\n"

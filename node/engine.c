@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine_node.h"
+#include "net/memory.h"
 #include "proc/drop.h"
 #include "proc/permits.h"
 #include "roles.h"
@@ -148,6 +149,7 @@ static int run(struct engine_node *n)
     int error = ipc_send(n->parent.ipc, IPC_READY, NULL, 0);
     if (error != 0)
         return error;
+    memory_release_code();
     arm_timer(n);
     while (n->error == 0)
         turn(n);

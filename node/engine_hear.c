@@ -57,6 +57,19 @@ static void hear_met(struct engine_node *n, const uint8_t *bytes, size_t len)
     mesh_met(n->mesh, met->question, &meeting, engine_node_now());
 }
 
+static void hear_part(struct engine_node *n, const uint8_t *bytes, size_t len)
+{
+    (void)len;
+    const struct ipc_part *part = (const void *)bytes;
+    struct device_id a = id_from(part->a), b = id_from(part->b);
+    mesh_part(n->mesh, &a, &b);
+}
+
+static void hear_seek(struct engine_node *n, const uint8_t *bytes, size_t len)
+{
+    mesh_wanted_name(n->mesh, (const char *)bytes, len, engine_node_now());
+}
+
 static void hear_ping(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
     (void)len;
@@ -108,15 +121,10 @@ static void hear_frame(struct engine_node *n, const uint8_t *bytes, size_t len)
 }
 
 static void (*const state_says[])(struct engine_node *n, const uint8_t *bytes, size_t len) = {
-    [IPC_SELF] = hear_self,
-    [IPC_DEVICE] = hear_device,
-    [IPC_DEVICE_GONE] = hear_device_gone,
-    [IPC_HEAD] = hear_head,
-    [IPC_MET] = hear_met,
-    [IPC_PING] = hear_ping,
-    [IPC_ASK_STATUS] = hear_ask_status,
-    [IPC_USE_KEY] = hear_use_key,
-    [IPC_FRAME] = hear_frame,
+    [IPC_SELF] = hear_self,       [IPC_DEVICE] = hear_device, [IPC_DEVICE_GONE] = hear_device_gone,
+    [IPC_HEAD] = hear_head,       [IPC_MET] = hear_met,       [IPC_PART] = hear_part,
+    [IPC_PING] = hear_ping,       [IPC_SEEK] = hear_seek,     [IPC_ASK_STATUS] = hear_ask_status,
+    [IPC_USE_KEY] = hear_use_key, [IPC_FRAME] = hear_frame,
 };
 
 int hear_state(struct engine_node *n, const struct ipc_message *message)

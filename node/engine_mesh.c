@@ -40,7 +40,10 @@ static void on_relayed(void *context, const struct device_id *to, const struct d
 static void on_forget(void *context, const struct device_id *to, const struct device_id *relay)
 {
     struct engine_node *n = context;
-    engine_forget_relayed(n->engine, peer_of(n, to), peer_of(n, relay));
+    if (relay)
+        engine_forget_relayed(n->engine, peer_of(n, to), peer_of(n, relay));
+    else
+        tunnel_peer_forget_endpoint(engine_tunnel(n->engine), peer_of(n, to));
 }
 
 static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)
@@ -97,6 +100,18 @@ static void on_learn(void *context, const struct device_id *from, struct frame_v
     tell_state(context, IPC_LEARN, &message, sizeof(message), both, opening.len + head.len);
 }
 
+static void on_traffic(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received)
+{
+    struct engine_node *n = context;
+    struct tunnel_peer_info info;
+    *sent = *received = 0;
+    if (tunnel_peer_info(engine_tunnel(n->engine), peer_of(n, id), &info) != 0)
+        return;
+    *sent = info.tx_bytes;
+    *received = info.rx_bytes;
+    wipe(&info, sizeof(info));
+}
+
 static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
 {
     struct engine_node *n = context;
@@ -136,6 +151,7 @@ int mesh_glue_new(struct engine_node *n)
                                  .meet = on_meet,
                                  .deliver = on_deliver,
                                  .learn = on_learn,
+                                 .traffic = on_traffic,
                                  .pong = on_pong,
                                  .link = on_mesh_link,
                                  .entropy = on_entropy,

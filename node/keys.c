@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "keys_server.h"
+#include "net/loop.h"
+#include "net/memory.h"
 #include "proc/drop.h"
 #include "proc/permits.h"
 #include "roles.h"
@@ -18,13 +19,6 @@ struct keys_links {
 static int draw(uint8_t out[SEED_SIZE])
 {
     return getrandom(out, SEED_SIZE, 0) == SEED_SIZE ? 0 : ERROR_IO;
-}
-
-static uint64_t wall(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
 static int open_links(struct keys_links *l)
@@ -75,14 +69,16 @@ static int run(struct crypto *c, struct keys_links *l)
                                .crypto = c,
                                .files = files_in(KEYS_FD_DIR),
                                .random = draw,
-                               .wall = wall};
+                               .wall = loop_wall};
     struct keys_server *k;
     int error = keys_server_new(&k, &setup);
     if (error != 0)
         return error;
     error = ipc_send(l->parent, IPC_READY, NULL, 0);
-    if (error == 0)
+    if (error == 0) {
+        memory_release_code();
         error = serve(k, l);
+    }
     keys_server_free(k);
     return error;
 }

@@ -11,12 +11,13 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "children.h"
 #include "ledger/fold.h"
 #include "log.h"
+#include "net/loop.h"
+#include "net/memory.h"
 #include "proc/drop.h"
 #include "report.h"
 #include "roles.h"
@@ -49,13 +50,6 @@ struct parent {
     uint64_t give_up; /* when the start, or the join, has taken too long; UINT64_MAX: never */
     uint64_t look_at_log;
 };
-
-static uint64_t monotonic(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
 
 static bool joins(const struct parent *p)
 {
@@ -94,6 +88,7 @@ static void take_ready(struct parent *p, enum proc_role from, const struct ipc_m
     p->give_up = UINT64_MAX;
     log_line("info", "up", "state=\"%s\" port=%u", p->place.path, p->ways.port);
     report_ready(&p->report);
+    memory_release_code();
 }
 
 static bool is_plausible(const struct ipc_configure *what)
@@ -236,7 +231,7 @@ static void listen_to(struct parent *p, enum proc_role role)
 
 static void start_controller(struct parent *p)
 {
-    int error = children_start_controller(&p->children, &p->place, monotonic());
+    int error = children_start_controller(&p->children, &p->place, loop_monotonic());
     if (error != 0)
         log_line("error", "controller", "what=\"cannot be started\" why=\"%s\"", error_sentence(error));
     note(p, error == 0 ? NOTE_CONTROLLER_UP : NOTE_CONTROLLER_DOWN, 0);
@@ -251,7 +246,7 @@ static void reap_controller(struct parent *p)
     if (pid == 0 || waitpid(pid, &status, WNOHANG) != pid)
         return;
     describe(p, status, why);
-    children_controller_ended(&p->children, monotonic());
+    children_controller_ended(&p->children, loop_monotonic());
     log_line("error", "controller", "what=\"ended\" why=\"%s\"", why);
     note(p, NOTE_CONTROLLER_DOWN, 0);
 }
@@ -319,7 +314,7 @@ static void turn(struct parent *p)
         struct ipc *link = p->children.roles[roles[i]].link;
         fds[1 + i] = (struct pollfd){ipc_fd(link), interest(link), 0};
     }
-    uint64_t now = monotonic(), at = earliest(p);
+    uint64_t now = loop_monotonic(), at = earliest(p);
     int wait = at <= now ? 0 : (int)((at - now) / (SECOND / 1000) + 1);
     if (poll(fds, 4, wait) < 0 && errno != EINTR)
         end(p, EXIT_FAILURE);
@@ -329,7 +324,7 @@ static void turn(struct parent *p)
         if (fds[1 + i].revents != 0)
             listen_to(p, roles[i]);
     if (p->status == NO_STATUS)
-        do_what_is_due(p, monotonic());
+        do_what_is_due(p, loop_monotonic());
 }
 
 static int open_signals(void)
@@ -350,6 +345,8 @@ static void tell_state(struct parent *p)
 {
     note(p, p->ways.darkened ? NOTE_DARKENED : NOTE_NOT_DARKENED, 0);
     note(p, NOTE_LISTEN_PORT, p->ways.port);
+    if (p->place.conf.relay_rate != 0)
+        note(p, NOTE_RELAY_RATE, p->place.conf.relay_rate);
     for (uint32_t i = 0; p->ways.darkened && i < p->ways.keep.count; i++)
         note(p, NOTE_KEEP_PORT, (uint32_t)p->ways.keep.ports[i].udp << 16 | p->ways.keep.ports[i].port);
 }
@@ -364,7 +361,7 @@ static int start(struct parent *p)
         report_failure(&p->report, "The daemon's processes cannot be started: %s", error_sentence(error));
         return error;
     }
-    p->give_up = monotonic() + (joins(p) ? JOIN_TIME : START_TIME);
+    p->give_up = loop_monotonic() + (joins(p) ? JOIN_TIME : START_TIME);
     if (joins(p))
         ipc_set_phase(p->children.roles[PROC_STATE].link, IPC_JOINING);
     tell_state(p);
@@ -377,7 +374,7 @@ static int run(struct parent *p)
 {
     char complaint[PLACE_COMPLAINT];
     p->status = NO_STATUS;
-    p->look_at_log = monotonic() + LOG_LOOK;
+    p->look_at_log = loop_monotonic() + LOG_LOOK;
     p->signals = open_signals();
     if (p->signals < 0 || ways_open(&p->ways, p->options, &p->place, complaint) != 0) {
         report_failure(&p->report, "%s", p->signals < 0 ? "Signals cannot be waited for." : complaint);
@@ -422,9 +419,13 @@ static int wait_for_word(struct report *starter, int from)
 {
     char text[512];
     size_t len = 0;
-    ssize_t got;
-    while (len < sizeof(text) - 1 && ((got = read(from, text + len, sizeof(text) - 1 - len)) > 0 || errno == EINTR))
+    ssize_t got = 1;
+    while (len < sizeof(text) - 1 && got != 0) {
+        got = read(from, text + len, sizeof(text) - 1 - len);
+        if (got < 0 && errno != EINTR)
+            break;
         len += got > 0 ? (size_t)got : 0;
+    }
     text[len] = '\0';
     if (strcmp(text, "ready\n") == 0) {
         report_ready(starter);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "crypto/crypto.h"
 #include "proc/drop.h"
 
@@ -21,11 +22,11 @@ struct opening {
     char *complaint;
 };
 
-__attribute__((format(printf, 3, 4))) static int complain(struct opening *o, int error, const char *format, ...)
+int complain(char complaint[PLACE_COMPLAINT], int error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(o->complaint, PLACE_COMPLAINT, format, arguments);
+    vsnprintf(complaint, PLACE_COMPLAINT, format, arguments);
     va_end(arguments);
     return error;
 }
@@ -34,13 +35,13 @@ static int open_state(struct opening *o, const char *state)
 {
     struct place *p = o->place;
     if (!realpath(state, p->path))
-        return complain(o, ERROR_NOT_FOUND,
+        return complain(o->complaint, ERROR_NOT_FOUND,
                         "There is no node in %.200s: %s. Use nightjar init or nightjar join first, or name another "
                         "directory with --state.",
                         state, strerror(errno));
     p->dir = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (p->dir < 0)
-        return complain(o, ERROR_IO, "%.200s cannot be opened: %s.", p->path, strerror(errno));
+        return complain(o->complaint, ERROR_IO, "%.200s cannot be opened: %s.", p->path, strerror(errno));
     return 0;
 }
 
@@ -53,14 +54,14 @@ static int check_format(struct opening *o)
     struct files f = files_in(p->dir);
     int error = files_read(&f, "format", format, sizeof(format), &len);
     if (error == ERROR_NOT_FOUND)
-        return complain(o, error,
+        return complain(o->complaint, error,
                         "There is no node in %.200s: it has no file named format. Use nightjar init or nightjar join "
                         "first, or name another directory with --state.",
                         p->path);
     if (error != 0 && error != ERROR_OVERFLOW)
-        return complain(o, error, "%.200s/format cannot be read: %s", p->path, error_sentence(error));
+        return complain(o->complaint, error, "%.200s/format cannot be read: %s", p->path, error_sentence(error));
     if (error != 0 || len != strlen(FORMAT) || memcmp(format, FORMAT, len) != 0)
-        return complain(o, ERROR_UNSUPPORTED,
+        return complain(o->complaint, ERROR_UNSUPPORTED,
                         "%.200s has a format that this version does not know. It was left as it is; use the version "
                         "that made it, or a newer one.",
                         p->path);
@@ -72,7 +73,7 @@ static int lock(struct opening *o)
     struct place *p = o->place;
     p->lock = openat(p->dir, "format", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (p->lock < 0 || flock(p->lock, LOCK_EX | LOCK_NB) != 0)
-        return complain(o, ERROR_IN_USE,
+        return complain(o->complaint, ERROR_IN_USE,
                         "A nightjard runs on %.200s already. See nightjar status, or end it with nightjar down.",
                         p->path);
     return 0;
@@ -85,12 +86,13 @@ static int make_hash(struct opening *o)
     uint8_t digest[SHA256_SIZE];
     int error = crypto_new(&c, CRYPTO_BULK_OPENSSL);
     if (error != 0)
-        return complain(o, error, "%s", error_sentence(error));
+        return complain(o->complaint, error, "%s", error_sentence(error));
     error = crypto_sha256(c, digest, p->path, strlen(p->path));
     crypto_free(c);
-    for (size_t i = 0; i < PLACE_HASH_LEN / 2; i++)
-        snprintf(p->hash + 2 * i, 3, "%02x", digest[i]);
-    return error == 0 ? 0 : complain(o, error, "%s", error_sentence(error));
+    if (error != 0)
+        return complain(o->complaint, error, "%s", error_sentence(error));
+    hex_print(p->hash, digest, PLACE_HASH_LEN / 2);
+    return 0;
 }
 
 struct owner {
@@ -104,10 +106,13 @@ static int give_file(void *context, const char *name)
 {
     const struct owner *owner = context;
     struct stat status;
-    if (fstatat(owner->dir, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
-        status.st_nlink != 1 || status.st_uid == owner->uid)
+    int fd = openat(owner->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); /* what is looked at is what is given */
+    if (fd < 0)
         return 0;
-    return fchownat(owner->dir, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : ERROR_PERMISSION;
+    bool given = fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1 ||
+                 status.st_uid == owner->uid || fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) == 0;
+    close(fd);
+    return given ? 0 : ERROR_PERMISSION;
 }
 
 static int give_to_role(int dir, enum proc_role role)
@@ -126,12 +131,12 @@ static int open_dir(struct opening *o, const char *name, enum proc_role role, in
 {
     struct place *p = o->place;
     if (mkdirat(p->dir, name, 0700) != 0 && errno != EEXIST)
-        return complain(o, ERROR_IO, "%.200s/%s cannot be made: %s.", p->path, name, strerror(errno));
+        return complain(o->complaint, ERROR_IO, "%.200s/%s cannot be made: %s.", p->path, name, strerror(errno));
     *out = openat(p->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*out < 0)
-        return complain(o, ERROR_IO, "%.200s/%s cannot be opened: %s.", p->path, name, strerror(errno));
+        return complain(o->complaint, ERROR_IO, "%.200s/%s cannot be opened: %s.", p->path, name, strerror(errno));
     int error = give_to_role(*out, role);
-    return error == 0 ? 0 : complain(o, error, "%.200s/%s cannot be given to its role.", p->path, name);
+    return error == 0 ? 0 : complain(o->complaint, error, "%.200s/%s cannot be given to its role.", p->path, name);
 }
 
 static int open_dirs(struct opening *o)
@@ -174,11 +179,11 @@ static int load_conf(struct opening *o)
     const char *why;
     int error = read_conf(p, text, &len);
     if (error != 0)
-        return complain(o, error, "%.200s/" CONF_NAME " cannot be read: %s", p->path, error_sentence(error));
+        return complain(o->complaint, error, "%.200s/" CONF_NAME " cannot be read: %s", p->path, error_sentence(error));
     error = conf_parse(&p->conf, text, len, &line, &why);
     return error == 0 ? 0
-                      : complain(o, error, "%.200s/" CONF_NAME ", line %u: %s Put it right and start again.", p->path,
-                                 line, why);
+                      : complain(o->complaint, error, "%.200s/" CONF_NAME ", line %u: %s Put it right and start again.",
+                                 p->path, line, why);
 }
 
 int place_open(struct place *out, const char *state, char complaint[PLACE_COMPLAINT])

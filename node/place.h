@@ -21,6 +21,8 @@ struct place {
 };
 
 #define PLACE_COMPLAINT 512
+/* Writes what went wrong, and what to do next, for a person; returns `error`. */
+__attribute__((format(printf, 3, 4))) int complain(char complaint[PLACE_COMPLAINT], int error, const char *format, ...);
 
 /* Without changing anything but ownership and missing directories. On failure, a sentence with what to do next. */
 must_check int place_open(struct place *out, const char *state, char complaint[PLACE_COMPLAINT]);

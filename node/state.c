@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
+#include "mesh/mesh.h"
 #include "net/loop.h"
 #include "proc/drop.h"
 #include "proc/messages.h"
@@ -21,6 +22,15 @@ static gid_t group_that_may_ask(void)
 {
     const struct group *group = getgrnam(GROUP);
     return group ? group->gr_gid : (gid_t)-1;
+}
+
+/* The engine's, then the mesh's, as IPC_STATUS has them. */
+static const char *counter_name(uint32_t i)
+{
+    uint32_t of_engine = 0;
+    while (engine_counter_name(of_engine))
+        of_engine++;
+    return i < of_engine ? engine_counter_name(i) : mesh_counter_name(i - of_engine);
 }
 
 static int open_links(struct state_setup *setup)
@@ -75,7 +85,7 @@ int state_main(void)
                                 .uid = getuid(),
                                 .gid = group_that_may_ask(), /* before there are no files to read it from */
                                 .build_time = BUILD_TIME,
-                                .counter_name = engine_counter_name};
+                                .counter_name = counter_name};
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk */
     int error = crypto_new(&setup.crypto, CRYPTO_BULK_OPENSSL);

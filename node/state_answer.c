@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "ledger/kept.h"
 #include "state_internal.h"
 
-#define SECOND UINT64_C(1000000000)
-#define PATIENCE (3 * SECOND) /* for the engine; a ping ends within two seconds there */
+#define SEEK_TIME (2 * SECOND) /* for a relay to introduce us */
+#define PATIENCE (3 * SECOND)  /* for the engine; a ping ends within two seconds there */
 
 /* Consumes the answer; NULL: there was no memory for it. */
 static void answer(struct state *s, uint32_t client, json_t *object)
@@ -110,21 +111,51 @@ void state_engine_status(struct state *s, const struct ipc_status *status, const
 
 /* ---- ping ---- */
 
+static json_t *nobody(const char *device)
+{
+    char what[160];
+    snprintf(what, sizeof(what), "No device called %s can be reached from here.", device);
+    return json_pack("{s:s, s:s}", "error", what, "todo",
+                     "There is none, or no rule lets the two talk: see \"nightjar devices\" and the policy.");
+}
+
+static void ping(struct state *s, struct question *q, const struct replica_device *device)
+{
+    struct ipc_ping message = {.number = q->number};
+    memcpy(message.id, device->id.bytes, sizeof(message.id));
+    q->seeking = false;
+    q->deadline = loop_monotonic() + PATIENCE;
+    ask_engine(s, q, IPC_PING, &message, sizeof(message));
+}
+
+/* Unknown or forbidden: the relays' no is not even listened to, so that either takes the same time. */
+static void seek(struct state *s, struct question *q)
+{
+    q->seeking = true;
+    q->deadline = loop_monotonic() + SEEK_TIME;
+    ask_engine(s, q, IPC_SEEK, q->device, strlen(q->device));
+}
+
 static void on_ping(struct state *s, uint32_t client, const struct control_request *request)
 {
     const struct replica_device *device = state_published_by_name(s, request->device);
-    struct question *q = device ? begin_question(s, client, COMMAND_PING) : NULL;
+    struct question *q = begin_question(s, client, COMMAND_PING);
     if (!q) {
-        char what[160];
-        snprintf(what, sizeof(what), "No device called %s can be reached from here.", request->device);
-        refuse(s, client, what,
-               "There is none, or no rule lets the two talk: see \"nightjar devices\" and the policy.");
+        refuse(s, client, "Too many questions wait for an answer.", "Try again.");
         return;
     }
     memcpy(q->device, request->device, sizeof(q->device));
-    struct ipc_ping ping = {.number = q->number};
-    memcpy(ping.id, device->id.bytes, sizeof(ping.id));
-    ask_engine(s, q, IPC_PING, &ping, sizeof(ping));
+    if (device)
+        ping(s, q, device);
+    else
+        seek(s, q);
+}
+
+void state_found(struct state *s, const struct replica_device *device)
+{
+    for (uint32_t i = 0; i < QUESTIONS_MAX && (device->flags & REPLICA_MEMBER); i++)
+        if (s->questions[i].number != 0 && s->questions[i].seeking && strcmp(s->questions[i].device, device->name) == 0)
+            ping(s, &s->questions[i], device);
 }
 
 static json_t *no_answer(const char *device)
@@ -175,19 +206,29 @@ static void on_knock(struct state *s, uint32_t client, const struct control_requ
     answer(s, client, json_pack("{s:b}", "ok", 1));
 }
 
+/* What was heard is forgotten with a restart; what came of it stands in the ledger. */
+static bool find_outcome(struct state *s, const uint8_t statement[SHA256_SIZE], struct outcome *out)
+{
+    struct outcome *heard = state_outcome(s, statement);
+    *out = (struct outcome){0};
+    if (!heard)
+        return replica_sequenced(s->replica, statement, &out->verdict, &out->index);
+    heard->told = true;
+    *out = *heard;
+    return true;
+}
+
 static void on_outcome(struct state *s, uint32_t client, const struct control_request *request)
 {
-    struct outcome *o = state_outcome(s, request->statement);
-    if (o)
-        o->told = true;
-    if (!o)
+    struct outcome o;
+    if (!find_outcome(s, request->statement, &o))
         answer(s, client, json_pack("{s:s}", "outcome", "pending"));
-    else if (o->verdict == VERDICT_STANDS || o->verdict == VERDICT_ALREADY)
+    else if (o.verdict == VERDICT_STANDS || o.verdict == VERDICT_ALREADY)
         answer(s, client,
-               json_pack("{s:s, s:s, s:I}", "outcome", "stands", "sentence", fold_verdict_sentence(o->verdict), "index",
-                         (json_int_t)o->index));
+               json_pack("{s:s, s:s, s:I}", "outcome", "stands", "sentence", fold_verdict_sentence(o.verdict), "index",
+                         (json_int_t)o.index));
     else
-        answer(s, client, json_pack("{s:s, s:s}", "outcome", "refused", "sentence", fold_verdict_sentence(o->verdict)));
+        answer(s, client, json_pack("{s:s, s:s}", "outcome", "refused", "sentence", fold_verdict_sentence(o.verdict)));
 }
 
 static void (*const on[])(struct state *s, uint32_t client, const struct control_request *request) = {
@@ -217,7 +258,7 @@ void state_answer_timer(struct state *s, uint64_t now)
         if (q->number == 0 || now < q->deadline)
             continue;
         if (q->command == COMMAND_PING)
-            end_question(q, s, no_answer(q->device));
+            end_question(q, s, q->seeking ? nobody(q->device) : no_answer(q->device));
         else
             end_question(q, s,
                          json_pack("{s:s, s:s}", "error", "The daemon's engine does not answer.", "todo",

@@ -22,6 +22,7 @@
 /* A device that the engine was told of; its grants are counted only. */
 struct published {
     struct replica_device device; /* out and in are NULL */
+    uint32_t next;                /* in its chain; NOWHERE: the last */
 };
 
 /* What became of a submission. */
@@ -40,6 +41,7 @@ struct question {
     enum control_command command; /* status, ping */
     uint64_t deadline;
     char device[NAME_MAX_LEN + 1];
+    bool seeking;  /* ping: for whoever has that name, of whom we know nothing yet */
     json_t *peers; /* status: so far */
 };
 
@@ -66,6 +68,8 @@ struct state {
 
     struct published *published;
     uint32_t published_count, published_capacity;
+    uint32_t
+        *published_places; /* heads of chains by id; NOWHERE: empty; as many as there is capacity, a power of two */
 
     struct outcome outcomes[OUTCOMES_MAX]; /* a ring */
     uint32_t outcome_next;
@@ -82,6 +86,7 @@ struct state {
     int32_t configure_error;
     bool ipv4_left_out, darkened, controller_down;
     uint32_t listen_port, keep_count;
+    uint32_t relay_rate; /* Mb/s; 0: the default */
     uint32_t keep[KEEP_PORTS_MAX];
     uint64_t counters[IPC_COUNTERS_MAX];
     uint32_t counter_count;
@@ -129,6 +134,8 @@ struct outcome *state_outcome(struct state *s, const uint8_t statement[SHA256_SI
 /* ---- state_answer.c: what people ask ---- */
 
 void state_line(void *context, uint32_t client, const char *line, size_t len);
+/* The engine was told of a device: who waits for it pings it. */
+void state_found(struct state *s, const struct replica_device *device);
 void state_pong(struct state *s, const struct ipc_pong *pong);
 void state_engine_status(struct state *s, const struct ipc_status *status, const struct ipc_peer_status *peers);
 /* Answers for an engine that does not. */

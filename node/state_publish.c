@@ -8,6 +8,7 @@
 #include "ledger/kept.h"
 #include "state_internal.h"
 
+#define BYTES_A_MEGABIT 125000
 #define SLOW_MS 5000 /* for another process that does not read */
 
 /* For what may not be lost: waits while the other process is slow. */
@@ -28,18 +29,60 @@ static void tell(struct state *s, struct ipc *to, uint16_t kind, const void *mes
 
 /* ---- Devices ---- */
 
+#define NOWHERE UINT32_MAX
+#define PUBLISHED_FIRST 64u
+
+/* Ids are hashes already. */
+static uint32_t *chain_of(const struct state *s, const struct device_id *id)
+{
+    return &s->published_places[get_be32(id->bytes) & (s->published_capacity - 1)];
+}
+
 static uint32_t place_of(const struct state *s, const struct device_id *id)
 {
-    uint32_t i = 0;
-    while (i < s->published_count && memcmp(&s->published[i].device.id, id, sizeof(*id)) != 0)
-        i++;
+    uint32_t i = s->published_capacity > 0 ? *chain_of(s, id) : NOWHERE;
+    while (i != NOWHERE && memcmp(&s->published[i].device.id, id, sizeof(*id)) != 0)
+        i = s->published[i].next;
     return i;
+}
+
+static void link_in(struct state *s, uint32_t i)
+{
+    uint32_t *chain = chain_of(s, &s->published[i].device.id);
+    s->published[i].next = *chain;
+    *chain = i;
+}
+
+static void unlink_from(struct state *s, uint32_t i)
+{
+    uint32_t *at = chain_of(s, &s->published[i].device.id);
+    while (*at != i)
+        at = &s->published[*at].next;
+    *at = s->published[i].next;
+}
+
+static bool grow(struct state *s)
+{
+    uint32_t capacity = s->published_capacity ? 2 * s->published_capacity : PUBLISHED_FIRST;
+    struct published *published = reallocarray(s->published, capacity, sizeof(*published));
+    if (!published)
+        return false;
+    s->published = published;
+    uint32_t *places = reallocarray(s->published_places, capacity, sizeof(*places));
+    if (!places)
+        return false;
+    s->published_places = places;
+    s->published_capacity = capacity;
+    memset(places, 0xff, capacity * sizeof(*places));
+    for (uint32_t i = 0; i < s->published_count; i++)
+        link_in(s, i);
+    return true;
 }
 
 const struct replica_device *state_published(const struct state *s, const struct device_id *id)
 {
     uint32_t i = place_of(s, id);
-    return i < s->published_count ? &s->published[i].device : NULL;
+    return i != NOWHERE ? &s->published[i].device : NULL;
 }
 
 const struct replica_device *state_published_by_name(const struct state *s, const char *name)
@@ -55,19 +98,31 @@ const struct replica_device *state_published_by_name(const struct state *s, cons
 static bool remember(struct state *s, const struct replica_device *device)
 {
     uint32_t i = place_of(s, &device->id);
-    if (i == s->published_capacity) {
-        uint32_t capacity = i ? 2 * i : 64;
-        struct published *published = realloc(s->published, capacity * sizeof(*published));
-        if (!published)
-            return false;
-        s->published = published;
-        s->published_capacity = capacity;
-    }
-    if (i == s->published_count)
-        s->published_count++;
+    bool known = i != NOWHERE;
+    if (!known && s->published_count == s->published_capacity && !grow(s))
+        return false;
+    if (!known)
+        i = s->published_count++;
     s->published[i].device = *device;
     s->published[i].device.out = s->published[i].device.in = NULL;
+    if (!known)
+        link_in(s, i);
     return true;
+}
+
+/* The last takes its place. */
+static void forget(struct state *s, const struct device_id *id)
+{
+    uint32_t i = place_of(s, id);
+    if (i == NOWHERE)
+        return;
+    unlink_from(s, i);
+    uint32_t last = --s->published_count;
+    if (i == last)
+        return;
+    unlink_from(s, last);
+    s->published[i] = s->published[last];
+    link_in(s, i);
 }
 
 static void put_underlay(struct ipc_underlay *out, const struct underlay *u)
@@ -103,15 +158,23 @@ static void on_device(void *context, const struct replica_device *d)
          ((size_t)d->out_count + d->in_count) * sizeof(grants[0]));
     if (!remember(s, d))
         state_end(s, ERROR_MEMORY);
+    state_found(s, d);
 }
 
 static void on_gone(void *context, const struct device_id *id)
 {
     struct state *s = context;
-    uint32_t i = place_of(s, id);
-    if (i < s->published_count)
-        s->published[i] = s->published[--s->published_count];
+    forget(s, id);
     tell(s, s->setup.engine, IPC_DEVICE_GONE, id, sizeof(*id), NULL, 0);
+}
+
+static void on_part(void *context, const struct device_id *a, const struct device_id *b)
+{
+    struct state *s = context;
+    struct ipc_part message;
+    memcpy(message.a, a->bytes, sizeof(message.a));
+    memcpy(message.b, b->bytes, sizeof(message.b));
+    tell(s, s->setup.engine, IPC_PART, &message, sizeof(message), NULL, 0);
 }
 
 /* ---- Ourselves ---- */
@@ -141,7 +204,8 @@ static void on_self(void *context, const struct replica_self *self)
                                .relay = self->relay,
                                .controller = self->controller,
                                .joining = self->joining,
-                               .answer_invite_key = self->answer_invite_key};
+                               .answer_invite_key = self->answer_invite_key,
+                               .relay_rate = (uint64_t)s->relay_rate * BYTES_A_MEGABIT};
     memcpy(message.id, self->id.bytes, sizeof(message.id));
     memcpy(message.ipv6, self->ipv6, sizeof(message.ipv6));
     memcpy(message.ipv4, self->ipv4, sizeof(message.ipv4));
@@ -267,6 +331,7 @@ const struct replica_ops state_replica_ops = {
     .send = on_send,
     .device = on_device,
     .gone = on_gone,
+    .part = on_part,
     .self = on_self,
     .head = on_head,
     .keep_entry = on_keep_entry,

@@ -156,6 +156,14 @@ static void keep_port(struct state *s, uint32_t value)
         s->keep[s->keep_count++] = value;
 }
 
+/* The engine hears of it with what else it is told of us, which it may have been already. */
+static void set_relay_rate(struct state *s, uint32_t value)
+{
+    s->relay_rate = value;
+    if (s->has_configure)
+        s->ops.self(s, replica_self(s->replica));
+}
+
 static void on_note(struct state *s, const struct ipc_message *m)
 {
     struct ipc_note note;
@@ -174,6 +182,9 @@ static void on_note(struct state *s, const struct ipc_message *m)
         return;
     case NOTE_LISTEN_PORT:
         s->listen_port = note.value;
+        return;
+    case NOTE_RELAY_RATE:
+        set_relay_rate(s, note.value);
         return;
     }
 }

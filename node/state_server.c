@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "state_internal.h"
 
-#define SECOND UINT64_C(1000000000)
 #define COMMIT_AGAIN SECOND /* after the disk refused */
 
 void state_end(struct state *s, int error)
@@ -134,13 +134,9 @@ void state_free(struct state *s)
     for (uint32_t i = 0; i < QUESTIONS_MAX; i++)
         json_decref(s->questions[i].peers);
     free(s->published);
+    free(s->published_places);
     free(s->ticket_buffer);
     free(s);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static uint64_t deadline(const struct state *s)

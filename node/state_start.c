@@ -2,11 +2,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "identity/ticket.h"
 #include "ledger/kept.h"
+#include "net/memory.h"
 #include "state_internal.h"
-
-#define SECOND UINT64_C(1000000000)
 
 static bool is_joining(const struct state *s)
 {
@@ -154,6 +154,7 @@ static int state_ready(struct state *s)
             return error;
         state_configure(s, &message);
     }
+    memory_release_code(); /* what reading the ledger took, an idle node does without */
     return ipc_send(s->setup.parent, IPC_STATE_READY, NULL, 0);
 }
 

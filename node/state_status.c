@@ -4,17 +4,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/hex.h"
+#include "base/time.h"
 #include "state_internal.h"
-
-#define SECOND UINT64_C(1000000000)
-#define HEX_MAX (2 * SHA256_SIZE + 1)
-
-static const char *hex(char out[HEX_MAX], const uint8_t *bytes, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    return out;
-}
 
 /* The overlay's addresses: IPv6 first. */
 static json_t *addresses_json(const uint8_t *ipv6, const uint8_t *ipv4)
@@ -140,13 +132,14 @@ static json_t *problems_json(struct state *s)
 
 static json_t *head_json(struct state *s)
 {
-    char text[HEX_MAX];
+    char text[HEX_SIZE(SHA256_SIZE)];
     const struct fold *fold = replica_fold(s->replica);
     const struct signed_head *signed_head = replica_signed_head(s->replica);
     const struct head *head = fold ? fold_head(fold) : NULL;
     if (!head || head->index == UINT64_MAX)
         return json_null();
-    json_t *o = json_pack("{s:I, s:s}", "index", (json_int_t)head->index, "hash", hex(text, head->hash, SHA256_SIZE));
+    json_t *o =
+        json_pack("{s:I, s:s}", "index", (json_int_t)head->index, "hash", hex_print(text, head->hash, SHA256_SIZE));
     json_object_set_new(o, "signed_index",
                         signed_head ? json_integer((json_int_t)signed_head->head.index) : json_null());
     json_object_set_new(o, "signed_time", signed_head ? json_integer((json_int_t)signed_head->head.time) : json_null());
@@ -232,7 +225,7 @@ static const char *state_name(const struct fold *fold, const struct fold_device 
 
 static json_t *device_json(struct state *s, const struct fold *fold, const struct fold_device *d)
 {
-    char id[HEX_MAX];
+    char id[HEX_SIZE(SHA256_SIZE)];
     uint8_t ipv6[16];
     const struct opening_invite *o = replica_opening(s->replica, &d->id);
     if (!o)
@@ -240,7 +233,7 @@ static json_t *device_json(struct state *s, const struct fold *fold, const struc
     bool joined = !is_zero(d->join, sizeof(d->join));
     bool has_ipv6 = joined && address_ipv6(s->setup.crypto, ipv6, fold_network(fold), d->signing_public) == 0;
     return json_pack("{s:s, s:s, s:o, s:s?, s:o, s:s, s:b, s:b}", "name", o->name, "id",
-                     hex(id, d->id.bytes, sizeof(d->id.bytes)), "groups", groups_json(o), "site",
+                     hex_print(id, d->id.bytes, sizeof(d->id.bytes)), "groups", groups_json(o), "site",
                      o->site[0] ? o->site : NULL, "addresses",
                      addresses_json(has_ipv6 ? ipv6 : NULL, o->has_ipv4 ? o->ipv4 : NULL), "state",
                      state_name(fold, d, loop_wall() / SECOND), "relay", o->relay, "controller", o->controller);

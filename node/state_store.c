@@ -9,6 +9,7 @@
 
 #define BASE_MAX (SYNC_BLOB_MAX + 64u)
 #define STANDING_MAX 256u
+#define EVIDENCE_MAX 16u  /* one proves a split; whoever signs ever more must not fill the disk */
 #define CBOR_OVERHEAD 64u /* of any record, beside its bytes */
 
 /* A copy of a record. */
@@ -32,6 +33,7 @@ struct state_store {
     /* What is to be said again when the log begins anew. */
     struct records standing; /* take-aways and evidence */
     uint8_t standing_hashes[STANDING_MAX][SHA256_SIZE];
+    uint32_t evidence_count;
     uint64_t floor;
     bool has_head;
     uint8_t head[SIGNED_HEAD_SIZE];
@@ -57,11 +59,13 @@ static int records_add(struct records *r, const uint8_t *bytes, size_t len)
         r->list = list;
         r->capacity = capacity;
     }
-    uint8_t *copy = malloc(len + 1);
-    if (!copy)
+    struct record *record = &r->list[r->count];
+    record->bytes = malloc(len + 1);
+    if (!record->bytes)
         return ERROR_MEMORY;
-    memcpy(copy, bytes, len);
-    r->list[r->count++] = (struct record){copy, len};
+    memcpy(record->bytes, bytes, len);
+    record->len = len;
+    r->count++;
     return 0;
 }
 
@@ -91,14 +95,17 @@ static int network_of_entry(struct state_store *s, const struct kept *k)
 }
 
 static int stand_again(struct state_store *s, const struct kept *k, const uint8_t *bytes, size_t len);
+static int forget_sequenced(struct state_store *s, const uint8_t *statement, size_t len);
 
 static int take_kept(struct state_store *s, const struct kept *k, const uint8_t *bytes, size_t len)
 {
+    int error;
     switch (k->kind) {
     case KEPT_BASE:
         return network_of_base(s, k);
     case KEPT_ENTRY:
-        return network_of_entry(s, k);
+        error = network_of_entry(s, k);
+        return error ? error : forget_sequenced(s, k->bytes, k->len);
     case KEPT_HEAD:
         memcpy(s->head, k->bytes, SIGNED_HEAD_SIZE);
         s->has_head = true;
@@ -235,6 +242,7 @@ void state_store_reset(struct state_store *s)
     records_clear(&s->standing);
     s->has_network = s->has_head = false;
     s->floor = 0;
+    s->evidence_count = 0;
     journal_restart(s->ledger);
     journal_restart(s->openings);
 }
@@ -259,6 +267,7 @@ void state_store_keep_entry(struct state_store *s, uint64_t index, uint64_t time
     const struct kept k = {
         .kind = KEPT_ENTRY, .index = index, .time = time, .verdict = verdict, .bytes = bytes, .len = len};
     put(s, &k);
+    (void)!forget_sequenced(s, bytes, len); /* at worst it is kept once more */
 }
 
 void state_store_keep_opening(struct state_store *s, const uint8_t *bytes, size_t len)
@@ -289,17 +298,21 @@ static bool stands(const struct state_store *s, const uint8_t hash[SHA256_SIZE])
     return false;
 }
 
-/* Remembers a record for a log that begins anew. ERROR_EXISTS: it stands in this one already. */
-static int remember(struct state_store *s, const uint8_t hash[SHA256_SIZE], const uint8_t *bytes, size_t len)
+/* Remembers a record for a log that begins anew. ERROR_EXISTS: it need not be written into this one. */
+static int remember(struct state_store *s, enum kept_kind kind, const uint8_t hash[SHA256_SIZE], const uint8_t *bytes,
+                    size_t len)
 {
-    if (stands(s, hash))
+    bool is_evidence = kind == KEPT_EVIDENCE;
+    if (stands(s, hash) || (is_evidence && s->evidence_count == EVIDENCE_MAX))
         return ERROR_EXISTS;
     if (s->standing.count == STANDING_MAX)
         return ERROR_FULL;
     int error = records_add(&s->standing, bytes, len);
-    if (!error)
-        memcpy(s->standing_hashes[s->standing.count - 1], hash, SHA256_SIZE);
-    return error;
+    if (error)
+        return error;
+    s->evidence_count += is_evidence;
+    memcpy(s->standing_hashes[s->standing.count - 1], hash, SHA256_SIZE);
+    return 0;
 }
 
 /* Of take-aways the hash is their statement's, of evidence the record's. */
@@ -310,8 +323,28 @@ static int stand_again(struct state_store *s, const struct kept *k, const uint8_
     int error = crypto_sha256(s->c, hash, statement ? k->bytes : bytes, statement ? k->len : len);
     if (error)
         return error;
-    error = remember(s, hash, bytes, len);
+    error = remember(s, k->kind, hash, bytes, len);
     return error == ERROR_MEMORY ? error : 0;
+}
+
+/* A take-away that came into the ledger follows from it. */
+static int forget_sequenced(struct state_store *s, const uint8_t *statement, size_t len)
+{
+    uint8_t hash[SHA256_SIZE];
+    if (s->standing.count == 0)
+        return 0;
+    int error = crypto_sha256(s->c, hash, statement, len);
+    if (error)
+        return error;
+    for (uint32_t i = s->standing.count; i-- > 0;) {
+        if (memcmp(s->standing_hashes[i], hash, SHA256_SIZE) != 0)
+            continue;
+        uint32_t last = --s->standing.count;
+        free(s->standing.list[i].bytes);
+        s->standing.list[i] = s->standing.list[last];
+        memmove(s->standing_hashes[i], s->standing_hashes[last], SHA256_SIZE);
+    }
+    return 0;
 }
 
 static void keep_standing(struct state_store *s, const struct kept *k)
@@ -322,7 +355,7 @@ static void keep_standing(struct state_store *s, const struct kept *k)
     int error =
         len < 0 ? (int)len : crypto_sha256(s->c, hash, statement ? k->bytes : bytes, statement ? k->len : (size_t)len);
     if (!error)
-        error = remember(s, hash, bytes, (size_t)len);
+        error = remember(s, k->kind, hash, bytes, (size_t)len);
     if (error != ERROR_EXISTS)
         put(s, k);
     free(bytes);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -32,15 +31,6 @@ struct opening {
     char *complaint;
 };
 
-__attribute__((format(printf, 3, 4))) static int complain(struct opening *o, int error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(o->complaint, PLACE_COMPLAINT, format, arguments);
-    va_end(arguments);
-    return error;
-}
-
 /* ---- The interface ---- */
 
 /* Hosts that turned IPv6 off mean their uplinks. */
@@ -63,11 +53,11 @@ static int open_tun(struct opening *o)
     const struct tun_options options = {.mtu = WAYS_MTU};
     int error = tun_open(&w->tun, name, &options);
     if (error != 0)
-        return complain(o, error, "The interface %s cannot be made: %s", name, error_sentence(error));
+        return complain(o->complaint, error, "The interface %s cannot be made: %s", name, error_sentence(error));
     snprintf(w->name, sizeof(w->name), "%s", tun_name(w->tun));
     w->interface = if_nametoindex(w->name);
     enable_ipv6(w->name);
-    return w->interface != 0 ? 0 : complain(o, ERROR_GONE, "The interface %s was deleted.", w->name);
+    return w->interface != 0 ? 0 : complain(o->complaint, ERROR_GONE, "The interface %s was deleted.", w->name);
 }
 
 /* ---- Darkness ---- */
@@ -95,11 +85,12 @@ static int darken_port(struct opening *o, uint16_t port)
     if (error == 0)
         error = darken_apply(text);
     if (error == ERROR_NOT_FOUND)
-        return complain(o, error,
+        return complain(o->complaint, error,
                         "The host cannot be darkened: /usr/sbin/nft is missing. Install nftables, or leave out "
                         "--darken.");
     if (error != 0)
-        return complain(o, error, "The host cannot be darkened: nft refused the rules (its reason is in the log).");
+        return complain(o->complaint, error,
+                        "The host cannot be darkened: nft refused the rules (its reason is in the log).");
     w->darkened = true;
     return 0;
 }
@@ -121,8 +112,8 @@ static int open_port(struct opening *o, uint16_t port)
         return error;
     error = udp_open_sockets(port, o->ways->udp, &o->ways->port);
     return error == 0 ? 0
-                      : complain(o, error, "UDP port %u cannot be opened: %s Choose another with --listen.", port,
-                                 error_sentence(error));
+                      : complain(o->complaint, error, "UDP port %u cannot be opened: %s Choose another with --listen.",
+                                 port, error_sentence(error));
 }
 
 /* What is asked for, or was used before; else one of our own choice, since darkness comes before the port. */
@@ -142,9 +133,9 @@ static int open_some_port(struct opening *o)
 static int keep_port(struct opening *o)
 {
     int error = place_keep_port(o->place, o->ways->port);
-    return error == 0
-               ? 0
-               : complain(o, error, "%.200s/node.conf cannot be written: %s", o->place->path, error_sentence(error));
+    return error == 0 ? 0
+                      : complain(o->complaint, error, "%.200s/node.conf cannot be written: %s", o->place->path,
+                                 error_sentence(error));
 }
 
 /* ---- The control socket ---- */
@@ -183,7 +174,7 @@ static int open_control(struct opening *o)
         int number = errno;
         if (fd >= 0)
             close(fd);
-        return complain(o, ERROR_IO, "The control socket %s cannot be made: %s.", path, strerror(number));
+        return complain(o->complaint, ERROR_IO, "The control socket %s cannot be made: %s.", path, strerror(number));
     }
     o->ways->control = fd;
     return 0;
@@ -197,7 +188,7 @@ static int join_keep(struct opening *o)
     *all = o->options->keep;
     for (uint32_t i = 0; i < o->place->conf.keep.count; i++) {
         if (all->count == KEEP_MAX)
-            return complain(o, ERROR_FULL, "More than %u ports are to be kept.", KEEP_MAX);
+            return complain(o->complaint, ERROR_FULL, "More than %u ports are to be kept.", KEEP_MAX);
         all->ports[all->count++] = o->place->conf.keep.ports[i];
     }
     return 0;

@@ -10,10 +10,11 @@ routers with NAT, and a stranger on the public side; all in namespaces of a Worl
 
 NIGHTJAR_BUILD names the folder with the programs (build/ otherwise).
 """
+import ipaddress
+import hashlib
 import itertools
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -42,10 +43,23 @@ class Site:
         self.outside = self.router.v4
         self.router.masquerade(outside)
         self.router.rule("input", f'iifname "{outside}" ct state new counter drop')
-        self.router.rule("forward", f'iifname "{outside}" ct state != {{ established, related }} counter drop')
+        self.shut = self.router.rule("forward", f'iifname "{outside}" ct state != {{ established, related }} counter drop')
+        self.exposed = {}
 
     def host(self, name):
         return self.world.attach(self.world.host(name), self.router)
+
+    def expose(self, host):
+        """An address on the public side that reaches this host, whoever sends what: the router keeps nothing out any
+        more. As a network with static NAT has them."""
+        if not self.exposed:
+            self.shut.remove()
+        if host not in self.exposed:
+            address = str(ipaddress.ip_address(self.outside) + 100 + len(self.exposed))
+            self.router.add_address(self.router.device, f"{address}/24")
+            self.router.rule("dstnat", f'iifname "{self.router.device}" ip daddr {address} dnat ip to {host.v4}')
+            self.exposed[host] = address
+        return self.exposed[host]
 
 
 class Machine:
@@ -123,13 +137,19 @@ class Machine:
                 found.append(pid)
         return found
 
-    def log(self):
-        """Its daemon's log, if it can be told."""
-        return "\n".join(f"--- {path}\n{tail(path)}" for path in sorted(Path("/run/nightjar").glob("*.log"))
-                         if str(self.state) in path.read_text(errors="replace"))
+    def runtime(self, suffix):
+        """A file of its daemon in /run/nightjar, which are named by the STATE's real path."""
+        name = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:16]
+        return Path("/run/nightjar") / f"{name}.{suffix}"
 
-    def forget(self):
-        shutil.rmtree(self.state, ignore_errors=True)
+    def log(self):
+        """The end of its daemon's log."""
+        return f"--- {self.name}\n{tail(self.runtime('log'))}"
+
+    def clean_up(self):
+        """What a daemon leaves behind that was killed."""
+        for suffix in ("log", "sock"):
+            self.runtime(suffix).unlink(missing_ok=True)
 
 
 class Plant:
@@ -150,6 +170,8 @@ class Plant:
 
     def _machine(self, host, name=None):
         machine = Machine(self, host, name)
+        self.world.more_logs.append(machine.log)
+        self.world.clean_ups.append(machine.clean_up)
         self.machines[machine.name] = machine
         return machine
 

@@ -48,6 +48,7 @@ class World:
         self.prefix = f"nj{os.getpid()}-{next(_serial)}"
         self.dir = Path(tempfile.mkdtemp(prefix="nj-world-"))
         self.hosts, self.nodes, self.processes = {}, [], []
+        self.more_logs, self.clean_ups = [], []  # of those who build on this: called by logs() and close()
         self._wires = itertools.count(1)
         self._old_handler = None
         self.closed = False
@@ -125,7 +126,8 @@ class World:
 
     def logs(self, lines=40):
         """The end of every node's log, for a report of what failed."""
-        return "\n".join(f"--- {node.title}\n{tail(node.log, lines)}" for node in self.nodes)
+        return "\n".join([f"--- {node.title}\n{tail(node.log, lines)}" for node in self.nodes]
+                         + [more() for more in self.more_logs])
 
     def end(self, process, grace=3.0):
         """Ask a process to end, then make it."""
@@ -153,6 +155,8 @@ class World:
                 host.delete()
             for node in self.nodes:  # a process that was killed leaves its socket
                 (UAPI_DIR / f"{node.ifname}.sock").unlink(missing_ok=True)
+            for clean_up in self.clean_ups:
+                clean_up()
             shutil.rmtree(self.dir, ignore_errors=True)
         atexit.unregister(self.close)
         if self._old_handler is not None:

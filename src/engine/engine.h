@@ -90,7 +90,8 @@ must_check int engine_set_relayed(struct engine *e, peer_id peer, peer_id relay)
 must_check int engine_set_direct(struct engine *e, peer_id peer, const struct endpoint *endpoint);
 /* If the path in use goes through `relay`, there is none any more. */
 void engine_forget_relayed(struct engine *e, peer_id peer, peer_id relay);
-/* Relayed datagrams are taken from this peer: it is a relay of ours. engine_set_relayed does it, too. */
+/* Relayed datagrams are taken from this peer: it is a relay of ours, and stays at the direct endpoint that it was
+ * given, wherever it is heard from. engine_set_relayed does it, too. */
 must_check int engine_set_relay(struct engine *e, peer_id peer, bool yes);
 /* The path that is in use: 0 none, 1 direct (`endpoint`), 2 relayed (`relay`). */
 int engine_path(const struct engine *e, peer_id peer, struct endpoint *endpoint, peer_id *relay);

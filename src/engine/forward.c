@@ -9,10 +9,16 @@ uint8_t *forward_datagram(const struct opening *frame, uint32_t *len)
         return NULL;
     memcpy(&header, frame->packet, sizeof(header));
     *len = get_be32(header.len);
-    if (!is_zero(header.zero, sizeof(header.zero)) || *len > frame->packet_len - sizeof(header) ||
+    if (!is_zero(header.zero, sizeof(header.zero)) || header.direction > RELAYED_FROM ||
+        *len > frame->packet_len - sizeof(header) ||
         message_classify(frame->packet + sizeof(header), *len) == MESSAGE_NONE)
         return NULL;
     return frame->packet + sizeof(header);
+}
+
+bool forward_is_asked(const struct opening *frame)
+{
+    return frame->packet[offsetof(struct frame_relayed, direction)] == RELAYED_TO;
 }
 
 bool forward_find(const struct forward *f, const struct opening *frame, struct permit *out)
@@ -49,6 +55,7 @@ void forward_add(struct forward *f, const struct opening *frame, const struct pe
         engine_count(&f->engine->counters.relay_refused, 1);
         return;
     }
+    frame->packet[offsetof(struct frame_relayed, direction)] = RELAYED_FROM;
     memcpy(frame->packet + offsetof(struct frame_relayed, device), permit->origin_name, sizeof(permit->origin_name));
     f->packets[f->count++] = (struct sealing){.at = frame->at, .len = frame->packet_len};
 }

@@ -25,6 +25,8 @@ struct forward {
 
 /* The datagram of an opened relayed frame, or NULL when its header does not hold: whole, a message of the protocol. */
 uint8_t *forward_datagram(const struct opening *frame, uint32_t *len);
+/* Of such a frame: whether we are to pass it on; else it is for us. */
+bool forward_is_asked(const struct opening *frame);
 /* Whether the frame's sender is permitted to send to the one that it names. */
 must_check bool forward_find(const struct forward *f, const struct opening *frame, struct permit *out);
 /* Passes the frame on, or drops and counts it. Its bytes stay as they are until forward_send. */

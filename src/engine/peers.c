@@ -60,6 +60,7 @@ int engine_set_relay(struct engine *e, peer_id peer, bool yes)
     struct companion *c = companion_make(e->tunnel, peer, &error);
     if (c)
         atomic_store_explicit(&c->relay, yes, memory_order_relaxed);
+    tunnel_peer_set_stays(e->tunnel, peer, yes);
     return error;
 }
 

@@ -143,9 +143,10 @@ static void take_relayed(struct receiver *r, const struct opening *o)
         return;
     }
     uint8_t *datagram = forward_datagram(o, &len);
-    if (datagram && forward_find(&r->forward, o, &permit))
+    bool asked = datagram && forward_is_asked(o);
+    if (asked && forward_find(&r->forward, o, &permit))
         forward_add(&r->forward, o, &permit, r->now);
-    else if (datagram && c && atomic_load_explicit(&c->relay, memory_order_relaxed))
+    else if (datagram && !asked && c && atomic_load_explicit(&c->relay, memory_order_relaxed))
         take_inside(r, o, datagram, len);
     else
         engine_count(&counters->relay_refused, 1);

@@ -25,11 +25,6 @@ static void put_view(struct cursor *c, const struct ticket_bytes *view)
     cbor_put_bytes(c, view->bytes, view->len);
 }
 
-static size_t address_size(const struct underlay *u)
-{
-    return u->family == 4 ? 4 : 16;
-}
-
 static void put_place(struct cursor *c, const struct ticket *t)
 {
     cbor_put_unsigned(c, FLOOR);
@@ -44,8 +39,7 @@ static void put_place(struct cursor *c, const struct ticket *t)
         const struct ticket_relay *r = &t->relays[i];
         cbor_put_array(c, 4);
         cbor_put_bytes(c, r->device.bytes, sizeof(r->device.bytes));
-        cbor_put_bytes(c, r->endpoint.address, address_size(&r->endpoint));
-        cbor_put_unsigned(c, r->endpoint.port);
+        underlay_put(c, &r->endpoint);
         cbor_put_bytes(c, r->static_key, sizeof(r->static_key));
     }
 }
@@ -126,16 +120,6 @@ int ticket_print(struct crypto *c, const struct ticket *ticket, char *out, size_
 
 /* ---- Reading ---- */
 
-static void get_exactly(struct cursor *c, void *out, size_t size)
-{
-    size_t len;
-    const uint8_t *bytes = cbor_get_bytes(c, &len);
-    if (bytes && len == size)
-        memcpy(out, bytes, size);
-    else
-        cursor_fail(c, ERROR_MALFORMED);
-}
-
 static void get_view(struct cursor *c, struct ticket_bytes *out)
 {
     out->bytes = cbor_get_bytes(c, &out->len);
@@ -149,71 +133,38 @@ static void get_key(struct cursor *c, enum key key)
         cursor_fail(c, ERROR_MALFORMED);
 }
 
-/* A count from `min` to `max`; after a failure 0, so that nobody loops over it. */
-static uint32_t get_count(struct cursor *c, uint64_t min, uint64_t max)
-{
-    uint64_t count = cbor_get_array(c);
-    if (count < min || count > max)
-        cursor_fail(c, ERROR_MALFORMED);
-    return cursor_error(c) ? 0 : (uint32_t)count;
-}
-
-static void get_name(struct cursor *c, struct ticket *t)
-{
-    size_t len;
-    const char *name = cbor_get_text(c, &len);
-    if (name && name_is_valid(name, len))
-        memcpy(t->network_name, name, len);
-    else
-        cursor_fail(c, ERROR_MALFORMED);
-}
-
-static void get_endpoint(struct cursor *c, struct underlay *out)
-{
-    size_t len;
-    const uint8_t *address = cbor_get_bytes(c, &len);
-    uint64_t port = cbor_get_unsigned(c);
-    if (!address || (len != 4 && len != 16) || port == 0 || port > UINT16_MAX) {
-        cursor_fail(c, ERROR_MALFORMED);
-        return;
-    }
-    memcpy(out->address, address, len);
-    out->family = len == 4 ? 4 : 6;
-    out->port = (uint16_t)port;
-}
-
 static void get_place(struct cursor *c, struct ticket *t)
 {
     get_key(c, FLOOR);
-    (void)get_count(c, 4, 4);
+    (void)cbor_get_count(c, 4, 4);
     t->head_index = cbor_get_unsigned(c);
-    get_exactly(c, t->head_hash, sizeof(t->head_hash));
-    get_exactly(c, t->fold_root, sizeof(t->fold_root));
+    cbor_get_exactly(c, t->head_hash, sizeof(t->head_hash));
+    cbor_get_exactly(c, t->fold_root, sizeof(t->fold_root));
     t->time = cbor_get_unsigned(c);
     get_key(c, RELAYS);
-    t->relay_count = get_count(c, 1, TICKET_RELAYS_MAX);
+    t->relay_count = cbor_get_count(c, 1, TICKET_RELAYS_MAX);
     for (uint32_t i = 0; i < t->relay_count; i++) {
         struct ticket_relay *r = &t->relays[i];
-        (void)get_count(c, 4, 4);
-        get_exactly(c, r->device.bytes, sizeof(r->device.bytes));
-        get_endpoint(c, &r->endpoint);
-        get_exactly(c, r->static_key, sizeof(r->static_key));
+        (void)cbor_get_count(c, 4, 4);
+        cbor_get_exactly(c, r->device.bytes, sizeof(r->device.bytes));
+        underlay_get(c, &r->endpoint);
+        cbor_get_exactly(c, r->static_key, sizeof(r->static_key));
     }
 }
 
 static void get_founding(struct cursor *c, struct ticket *t)
 {
     get_key(c, STATEMENTS);
-    t->statement_count = get_count(c, 1, TICKET_FOUNDING_STATEMENTS_MAX);
+    t->statement_count = cbor_get_count(c, 1, TICKET_FOUNDING_STATEMENTS_MAX);
     for (uint32_t i = 0; i < t->statement_count; i++) {
-        (void)get_count(c, 2, 2);
+        (void)cbor_get_count(c, 2, 2);
         t->times[i] = cbor_get_unsigned(c);
         get_view(c, &t->statements[i]);
         if (i > 0 && t->times[i] < t->times[i - 1])
             cursor_fail(c, ERROR_MALFORMED);
     }
     get_key(c, OPENINGS);
-    t->opening_count = get_count(c, 1, OPENINGS_MAX);
+    t->opening_count = cbor_get_count(c, 1, OPENINGS_MAX);
     for (uint32_t i = 0; i < t->opening_count; i++)
         get_view(c, &t->openings[i]);
 }
@@ -223,11 +174,11 @@ static void get_ticket(struct cursor *c, struct ticket *t)
     if (cbor_get_map(c) != KEYS_OF_EITHER)
         cursor_fail(c, ERROR_MALFORMED);
     get_key(c, NETWORK);
-    get_exactly(c, t->network.bytes, sizeof(t->network.bytes));
+    cbor_get_exactly(c, t->network.bytes, sizeof(t->network.bytes));
     get_key(c, NAME);
-    get_name(c, t);
+    name_get(c, t->network_name);
     get_key(c, SEED);
-    get_exactly(c, t->seed, sizeof(t->seed));
+    cbor_get_exactly(c, t->seed, sizeof(t->seed));
     get_key(c, INVITE);
     get_view(c, &t->invite);
     get_key(c, OPENING);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "base/hex.h"
 #include "wire/cbor.h"
 
 /* ---- Writing ---- */
@@ -113,26 +114,12 @@ int kept_decode(struct kept *out, const uint8_t *bytes, size_t len)
 
 /* ---- Names in the outbox ---- */
 
-static const char digits[] = "0123456789abcdef";
-
 void kept_name(char out[KEPT_NAME_SIZE], const uint8_t statement[SHA256_SIZE])
 {
-    for (size_t i = 0; i < SHA256_SIZE; i++) {
-        out[2 * i] = digits[statement[i] >> 4];
-        out[2 * i + 1] = digits[statement[i] & 15];
-    }
-    out[KEPT_NAME_SIZE - 1] = 0;
+    hex_print(out, statement, SHA256_SIZE);
 }
 
 bool kept_name_parse(uint8_t statement[SHA256_SIZE], const char *name)
 {
-    if (strlen(name) != KEPT_NAME_SIZE - 1)
-        return false;
-    for (size_t i = 0; i < SHA256_SIZE; i++) {
-        const char *high = strchr(digits, name[2 * i]), *low = strchr(digits, name[2 * i + 1]);
-        if (!high || !low)
-            return false;
-        statement[i] = (uint8_t)((high - digits) << 4 | (low - digits));
-    }
-    return true;
+    return hex_parse(statement, SHA256_SIZE, name);
 }

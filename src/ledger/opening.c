@@ -49,77 +49,18 @@ static void end_map(struct map *m)
         cursor_fail(m->c, ERROR_MALFORMED);
 }
 
-static void get_exactly(struct cursor *c, void *out, size_t wanted)
-{
-    size_t len;
-    const uint8_t *bytes = cbor_get_bytes(c, &len);
-    if (!bytes || len != wanted)
-        cursor_fail(c, ERROR_MALFORMED);
-    else
-        memcpy(out, bytes, wanted);
-}
-
-static uint32_t get_count(struct cursor *c, uint32_t max)
-{
-    uint64_t count = cbor_get_array(c);
-    if (count > max)
-        cursor_fail(c, ERROR_MALFORMED);
-    return cursor_error(c) ? 0 : (uint32_t)count;
-}
-
-static void get_name(struct cursor *c, char out[NAME_MAX_LEN + 1])
-{
-    size_t len;
-    const char *name = cbor_get_text(c, &len);
-    if (!name || !name_is_valid(name, len)) {
-        cursor_fail(c, ERROR_MALFORMED);
-        return;
-    }
-    memcpy(out, name, len);
-    out[len] = '\0';
-}
-
-static void put_name(struct cursor *c, const char *name)
-{
-    cbor_put_text(c, name, strlen(name));
-}
-
 /* No group twice, and never `all`: that one needs no telling. */
 static void get_group(struct cursor *c, struct opening_invite *invite, uint32_t i)
 {
     struct opening_group *group = &invite->groups[i];
-    if (get_count(c, 2) != 2)
-        cursor_fail(c, ERROR_MALFORMED);
-    get_exactly(c, group->id.bytes, SUBJECT_SIZE);
-    get_name(c, group->name);
+    (void)cbor_get_count(c, 2, 2);
+    cbor_get_exactly(c, group->id.bytes, SUBJECT_SIZE);
+    name_get(c, group->name);
     if (is_zero(group->id.bytes, SUBJECT_SIZE))
         cursor_fail(c, ERROR_MALFORMED);
     for (uint32_t j = 0; j < i; j++)
         if (memcmp(invite->groups[j].id.bytes, group->id.bytes, SUBJECT_SIZE) == 0)
             cursor_fail(c, ERROR_MALFORMED);
-}
-
-static void get_endpoint(struct cursor *c, struct underlay *out)
-{
-    if (get_count(c, 2) != 2)
-        cursor_fail(c, ERROR_MALFORMED);
-    size_t len;
-    const uint8_t *address = cbor_get_bytes(c, &len);
-    uint64_t port = cbor_get_unsigned(c);
-    if (!address || (len != 4 && len != 16) || port == 0 || port > UINT16_MAX)
-        cursor_fail(c, ERROR_MALFORMED);
-    if (!address || cursor_error(c))
-        return;
-    memcpy(out->address, address, len);
-    out->family = len == 4 ? 4 : 6;
-    out->port = (uint16_t)port;
-}
-
-static void put_endpoint(struct cursor *c, const struct underlay *u)
-{
-    cbor_put_array(c, 2);
-    cbor_put_bytes(c, u->address, u->family == 4 ? 4 : 16);
-    cbor_put_unsigned(c, u->port);
 }
 
 static void get_true(struct cursor *c)
@@ -132,19 +73,21 @@ static void get_invite(struct cursor *c, struct opening_invite *out)
 {
     struct map m = get_map(c);
     want_key(&m, INVITE_NAME);
-    get_name(c, out->name);
+    name_get(c, out->name);
     if (get_key(&m, INVITE_SITE))
-        get_name(c, out->site);
+        name_get(c, out->site);
     want_key(&m, INVITE_GROUPS);
-    out->group_count = get_count(c, OPENING_GROUPS_MAX);
+    out->group_count = cbor_get_count(c, 0, OPENING_GROUPS_MAX);
     for (uint32_t i = 0; i < out->group_count; i++)
         get_group(c, out, i);
     out->has_ipv4 = get_key(&m, INVITE_IPV4);
     if (out->has_ipv4)
-        get_exactly(c, out->ipv4, sizeof(out->ipv4));
+        cbor_get_exactly(c, out->ipv4, sizeof(out->ipv4));
     out->relay = get_key(&m, INVITE_ENDPOINT);
-    if (out->relay)
-        get_endpoint(c, &out->endpoint);
+    if (out->relay) {
+        (void)cbor_get_count(c, 2, 2);
+        underlay_get(c, &out->endpoint);
+    }
     out->controller = get_key(&m, INVITE_CONTROLLER);
     if (out->controller)
         get_true(c);
@@ -156,17 +99,17 @@ static void put_invite(struct cursor *c, const struct opening_invite *invite)
     bool has_site = invite->site[0] != '\0';
     cbor_put_map(c, 2u + has_site + invite->has_ipv4 + invite->relay + invite->controller);
     cbor_put_unsigned(c, INVITE_NAME);
-    put_name(c, invite->name);
+    name_put(c, invite->name);
     if (has_site) {
         cbor_put_unsigned(c, INVITE_SITE);
-        put_name(c, invite->site);
+        name_put(c, invite->site);
     }
     cbor_put_unsigned(c, INVITE_GROUPS);
     cbor_put_array(c, invite->group_count);
     for (uint32_t i = 0; i < invite->group_count; i++) {
         cbor_put_array(c, 2);
         cbor_put_bytes(c, invite->groups[i].id.bytes, SUBJECT_SIZE);
-        put_name(c, invite->groups[i].name);
+        name_put(c, invite->groups[i].name);
     }
     if (invite->has_ipv4) {
         cbor_put_unsigned(c, INVITE_IPV4);
@@ -174,7 +117,8 @@ static void put_invite(struct cursor *c, const struct opening_invite *invite)
     }
     if (invite->relay) {
         cbor_put_unsigned(c, INVITE_ENDPOINT);
-        put_endpoint(c, &invite->endpoint);
+        cbor_put_array(c, 2);
+        underlay_put(c, &invite->endpoint);
     }
     if (invite->controller) {
         cbor_put_unsigned(c, INVITE_CONTROLLER);
@@ -195,7 +139,7 @@ static bool is_prefix_pattern(const char *pattern, size_t len)
 
 static void get_patterns(struct cursor *c, uint32_t *count, char (*out)[NAME_MAX_LEN + 2])
 {
-    *count = get_count(c, OPENING_SCOPE_ENTRIES_MAX);
+    *count = cbor_get_count(c, 0, OPENING_SCOPE_ENTRIES_MAX);
     for (uint32_t i = 0; i < *count; i++) {
         size_t len;
         const char *pattern = cbor_get_text(c, &len);
@@ -212,14 +156,13 @@ static void put_patterns(struct cursor *c, uint32_t count, const char (*patterns
 {
     cbor_put_array(c, count);
     for (uint32_t i = 0; i < count; i++)
-        put_name(c, patterns[i]);
+        cbor_put_text(c, patterns[i], strlen(patterns[i]));
 }
 
 static void get_prefix(struct cursor *c, struct opening_scope *out)
 {
-    if (get_count(c, 2) != 2)
-        cursor_fail(c, ERROR_MALFORMED);
-    get_exactly(c, out->ipv4, sizeof(out->ipv4));
+    (void)cbor_get_count(c, 2, 2);
+    cbor_get_exactly(c, out->ipv4, sizeof(out->ipv4));
     uint64_t len = cbor_get_unsigned(c);
     if (len > 32 || (len < 32 && (get_be32(out->ipv4) & UINT32_MAX >> len) != 0))
         cursor_fail(c, ERROR_MALFORMED);
@@ -230,9 +173,9 @@ static void get_scope(struct cursor *c, struct opening_scope *out)
 {
     struct map m = get_map(c);
     want_key(&m, SCOPE_GROUPS);
-    out->group_count = get_count(c, OPENING_SCOPE_ENTRIES_MAX);
+    out->group_count = cbor_get_count(c, 0, OPENING_SCOPE_ENTRIES_MAX);
     for (uint32_t i = 0; i < out->group_count; i++)
-        get_exactly(c, out->groups[i].bytes, SUBJECT_SIZE);
+        cbor_get_exactly(c, out->groups[i].bytes, SUBJECT_SIZE);
     want_key(&m, SCOPE_NAMES);
     get_patterns(c, &out->name_count, out->names);
     want_key(&m, SCOPE_SITES);
@@ -266,7 +209,7 @@ static void get_rules(struct cursor *c, struct opening *out)
 {
     struct map m = get_map(c);
     want_key(&m, RULES_SUBJECT);
-    get_exactly(c, out->rules.subject.bytes, SUBJECT_SIZE);
+    cbor_get_exactly(c, out->rules.subject.bytes, SUBJECT_SIZE);
     want_key(&m, RULES_VERSION);
     out->rules.version = cbor_get_unsigned(c);
     want_key(&m, RULES_SET);
@@ -310,7 +253,7 @@ int opening_decode(struct opening *out, const uint8_t *bytes, size_t len)
     struct cursor c = cursor_reading(bytes, len);
     if (cbor_get_array(&c) != 3)
         cursor_fail(&c, ERROR_MALFORMED);
-    get_exactly(&c, out->salt, sizeof(out->salt));
+    cbor_get_exactly(&c, out->salt, sizeof(out->salt));
     uint64_t kind = cbor_get_unsigned(&c);
     if (kind < OPENING_INVITE || kind > OPENING_RULES)
         cursor_fail(&c, ERROR_MALFORMED);

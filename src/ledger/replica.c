@@ -5,19 +5,15 @@
 
 #include "ledger/replica_internal.h"
 
-#define HOUSEKEEPING (5 * REPLICA_SECOND)
-#define CLOCK_SLACK 300u       /* s that a clock may be behind */
-#define CLOCK_AHEAD 86400u     /* s; from there on, peers take our initiations for replays of the future */
-#define FLOOR_KEPT_EVERY 3600u /* s */
-#define RELAY_AWAITED (15 * REPLICA_SECOND)
+#define HOUSEKEEPING (5 * SECOND)
+#define HOUSEKEEPING_AT_REST (30 * SECOND) /* while nothing is missing and nothing happens */
+#define CLOCK_SLACK 300u                   /* s that a clock may be behind */
+#define CLOCK_AHEAD 86400u                 /* s; from there on, peers take our initiations for replays of the future */
+#define FLOOR_KEPT_EVERY 3600u             /* s */
+#define RELAY_AWAITED (15 * SECOND)
 
 const struct device_id replica_controller = {
     {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
-
-bool replica_id_equal(const struct device_id *a, const struct device_id *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
 
 void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame)
 {
@@ -47,6 +43,7 @@ void replica_free(struct replica *r)
         return;
     replica_known_clear(r);
     replica_policy_clear(&r->policy);
+    replica_meetings_clear(r);
     replica_follow_clear(r);
     replica_serve_clear(r);
     replica_errand_clear(r);
@@ -166,7 +163,7 @@ int replica_begin(struct replica *r, uint64_t now, uint64_t wall)
 {
     if (r->fold && replica_known_refresh(r))
         return ERROR_MEMORY;
-    r->now = r->began = now;
+    r->now = r->began = r->alone_since = now;
     r->wall = wall;
     r->begun = true;
     replica_learn_time(r, r->floor);
@@ -194,6 +191,8 @@ static void take_waiting(struct replica *r)
 
 void replica_settle(struct replica *r)
 {
+    if (r->house_next > r->now + HOUSEKEEPING)
+        r->house_next = r->now + HOUSEKEEPING;
     if (!r->dirty || !r->begun)
         return;
     if (r->fold)
@@ -209,6 +208,7 @@ void replica_settle(struct replica *r)
     }
     replica_policy_compile(r);
     replica_publish(r);
+    replica_meetings_look(r);
     replica_follow_better(r);
     replica_join_look(r);
 }
@@ -249,7 +249,7 @@ static void wait_for_invite(struct replica *r, struct frame_view opening)
 static void look_at_founder(struct replica *r, const struct device_id *from, struct frame_view bytes)
 {
     struct signed_head head;
-    if (!r->self.answer_invite_key || !replica_id_equal(from, &r->self.invite_peer) || bytes.len != SIGNED_HEAD_SIZE)
+    if (!r->self.answer_invite_key || !device_id_equal(from, &r->self.invite_peer) || bytes.len != SIGNED_HEAD_SIZE)
         return;
     signed_head_decode(&head, bytes.bytes);
     const struct fold_device *self = fold_device_by_id(r->fold, &r->self.id);
@@ -283,7 +283,7 @@ static bool is_ticket_relay(const struct replica *r, const struct device_id *id)
 {
     const struct ticket *t = r->joining.ticket;
     for (uint32_t i = 0; t && i < t->relay_count; i++)
-        if (replica_id_equal(&t->relays[i].device, id))
+        if (device_id_equal(&t->relays[i].device, id))
             return true;
     return false;
 }
@@ -293,7 +293,7 @@ static unsigned who_speaks(const struct replica *r, const struct device_id *from
     uint32_t i, founding;
     if (invite)
         return SPEAKER_INVITE;
-    if (replica_id_equal(from, &replica_controller) || is_ticket_relay(r, from))
+    if (device_id_equal(from, &replica_controller) || is_ticket_relay(r, from))
         return SPEAKER_MEMBER | SPEAKER_UPSTREAM;
     if (!replica_known_position(r, from, &i))
         return 0;
@@ -386,27 +386,37 @@ void replica_frame(struct replica *r, const struct device_id *from, bool invite,
     replica_settle(r);
 }
 
-static void look_at_links(struct replica *r)
+void replica_look_at_links(struct replica *r)
 {
     struct device_id any;
     bool alone = !r->self.relay && !r->joining.ticket && !replica_choose_upstream(r, 0, &any);
-    replica_problem_set(r, REPLICA_PROBLEM_NO_UPSTREAM, NULL, NULL, alone && r->now >= r->began + RELAY_AWAITED);
+    if (!alone)
+        r->alone_since = r->now;
+    replica_problem_set(r, REPLICA_PROBLEM_NO_UPSTREAM, NULL, NULL, alone && r->now >= r->alone_since + RELAY_AWAITED);
+}
+
+/* An idle node should not wake up to find that there is nothing to do. */
+static bool is_at_rest(struct replica *r)
+{
+    struct device_id any;
+    return r->fold && !r->joining.ticket && !r->dirty && !replica_has_controller(r) &&
+           replica_choose_upstream(r, 0, &any) && !replica_needs_more(r);
 }
 
 void replica_timer(struct replica *r, uint64_t now, uint64_t wall)
 {
     r->now = now;
     r->wall = wall;
-    r->house_next = now + HOUSEKEEPING;
     replica_problem_set(r, REPLICA_PROBLEM_CLOCK_WRONG, NULL, NULL, wall + CLOCK_SLACK < r->floor);
     replica_problem_set(r, REPLICA_PROBLEM_CLOCK_AHEAD, NULL, NULL,
                         now >= r->began + RELAY_AWAITED && wall > r->floor + CLOCK_AHEAD);
-    look_at_links(r);
+    replica_look_at_links(r);
     replica_follow_timer(r);
     replica_submissions_timer(r);
     replica_errand_timer(r);
     replica_join_timer(r);
     replica_settle(r);
+    r->house_next = now + (is_at_rest(r) ? HOUSEKEEPING_AT_REST : HOUSEKEEPING);
 }
 
 uint64_t replica_deadline(const struct replica *r)
@@ -429,6 +439,15 @@ const struct fold *replica_fold(const struct replica *r)
 const struct replica_self *replica_self(const struct replica *r)
 {
     return &r->self;
+}
+
+bool replica_sequenced(const struct replica *r, const uint8_t statement[SHA256_SIZE], enum fold_verdict *verdict,
+                       uint64_t *index)
+{
+    const struct entry *e = replica_history_find(&r->history, statement, index);
+    if (e)
+        *verdict = e->verdict;
+    return e != NULL;
 }
 
 const struct signed_head *replica_signed_head(const struct replica *r)

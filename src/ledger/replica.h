@@ -22,6 +22,7 @@ enum replica_flags {
     REPLICA_RELAY = 4,
     REPLICA_USED_INVITE = 8,
     REPLICA_FOUNDING = 16,
+    REPLICA_CONTROLLER = 32,
 };
 
 /* The local controller's id in frames. */
@@ -92,7 +93,7 @@ struct replica_self {
       "Make room on the disk of the controller's host; it is handed in again by itself.")                            \
     X(REVOKED, "revoked", "This device was revoked, isolated or its membership has ended.",                          \
       "Ask an operator of the network.")                                                                             \
-    X(NO_UPSTREAM, "no-relay", "No relay has been reached yet.",                                                     \
+    X(NO_UPSTREAM, "no-relay", "No relay is reached.",                                                               \
       "Check this machine's uplink and that UDP to the relay's endpoint is let out.")                                \
     X(BAD_SERVER, "bad-server", "A device served data that its own signed head contradicts.",                        \
       "Look at that device; its data was not used.")
@@ -121,6 +122,8 @@ struct replica_ops {
     /* To the engine. A device appeared or changed (all of it is told anew); is gone. */
     void (*device)(void *context, const struct replica_device *device);
     void (*gone)(void *context, const struct device_id *id);
+    /* We are a relay: these two, whom replica_meet let meet, may no longer. */
+    void (*part)(void *context, const struct device_id *a, const struct device_id *b);
     void (*self)(void *context, const struct replica_self *self);
     void (*head)(void *context, const uint8_t signed_head[SIGNED_HEAD_SIZE]);
 
@@ -219,15 +222,17 @@ uint64_t replica_deadline(const struct replica *r); /* monotonic ns */
 /* For people. Pointers hold until the next call. */
 const struct fold *replica_fold(const struct replica *r); /* NULL: nothing is known yet */
 const struct replica_self *replica_self(const struct replica *r);
+/* What became of a statement that stands in the ledger as it is held here; false: it does not, or its entry is not held
+ * any more. */
+bool replica_sequenced(const struct replica *r, const uint8_t statement[SHA256_SIZE], enum fold_verdict *verdict,
+                       uint64_t *index);
 const struct signed_head *replica_signed_head(const struct replica *r); /* NULL: none yet */
 /* What the device's opening says; NULL: not held. */
 const struct opening_invite *replica_opening(struct replica *r, const struct device_id *id);
 bool replica_device_by_name(const struct replica *r, const char *name, size_t len, struct device_id *out);
-/* The policy in force here: the version whose rules are all held, and the set of a subject (NULL: none, or not held).
- */
+/* The policy in force here: the version whose rules are all held. */
 uint64_t replica_policy_version(const struct replica *r);
-const struct rule_set *replica_rules(const struct replica *r, const struct subject *subject);
-uint32_t replica_problem_count(const struct replica *r);
+/* False: there are no more than `i`. */
 bool replica_problem_at(const struct replica *r, uint32_t i, struct replica_problem *out);
 bool replica_has_submissions(const struct replica *r);
 

@@ -5,9 +5,9 @@
 
 #include "ledger/replica_internal.h"
 
-#define PASSED_AGAIN REPLICA_SECOND        /* an errand is passed on no more often */
-#define REMEMBERED (60 * REPLICA_SECOND)   /* without being asked again */
-#define PULL_STALLED (10 * REPLICA_SECOND) /* then an offer's rest is given up */
+#define PASSED_AGAIN SECOND        /* an errand is passed on no more often */
+#define REMEMBERED (60 * SECOND)   /* without being asked again */
+#define PULL_STALLED (10 * SECOND) /* then an offer's rest is given up */
 
 static void drop(struct replica *r, struct errand *e)
 {
@@ -28,7 +28,7 @@ static struct errand *find(struct replica *r, const struct device_id *asker, con
 {
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         struct errand *e = &r->errands[i];
-        if (e->used && memcmp(e->offer, offer, SHA256_SIZE) == 0 && replica_id_equal(&e->asker, asker))
+        if (e->used && memcmp(e->offer, offer, SHA256_SIZE) == 0 && device_id_equal(&e->asker, asker))
             return e;
     }
     return NULL;
@@ -42,7 +42,7 @@ static struct errand *victim(struct replica *r)
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         uint32_t count = 0;
         for (uint32_t j = 0; j < ERRANDS_MAX; j++)
-            count += r->errands[j].used && replica_id_equal(&r->errands[j].asker, &r->errands[i].asker);
+            count += r->errands[j].used && device_id_equal(&r->errands[j].asker, &r->errands[i].asker);
         bool older = worst && count == most && r->errands[i].since < worst->since;
         if (r->errands[i].used && (count > most || older)) {
             most = count;
@@ -92,7 +92,7 @@ static void pass_on(struct replica *r, struct errand *e)
 {
     struct device_id to;
     if ((e->passed && r->now < e->passed + PASSED_AGAIN) || !replica_choose_upstream(r, r->follow.turn, &to) ||
-        replica_id_equal(&to, &e->asker))
+        device_id_equal(&to, &e->asker))
         return;
     e->passed = r->now;
     struct frame frame = {.kind = FRAME_JOIN, .join = {{e->bytes, e->len}}};
@@ -112,7 +112,7 @@ static bool may_hand_in(const struct replica *r, const struct device_id *from, b
         return replica_known_position(r, from, &i) && replica_is_present(r, i) && r->known[i].relay;
     const struct fold_device *d = fold_device_by_invite(r->fold, s->join.invite);
     struct device_id other = d ? replica_invite_id(&d->id) : (struct device_id){0};
-    return d && (replica_id_equal(&d->id, from) || replica_id_equal(&other, from));
+    return d && (device_id_equal(&d->id, from) || device_id_equal(&other, from));
 }
 
 static void tell_verdict(struct replica *r, const struct device_id *to, const uint8_t *statement,
@@ -234,7 +234,7 @@ bool replica_errand_part(struct replica *r, const struct device_id *from, const 
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         struct errand *e = &r->errands[i];
         size_t len;
-        if (!e->pull || !replica_id_equal(&e->asker, from) || !pull_take(e->pull, part, r->now))
+        if (!e->pull || !device_id_equal(&e->asker, from) || !pull_take(e->pull, part, r->now))
             continue;
         const uint8_t *bytes = pull_complete(e->pull, &len);
         if (!bytes) {
@@ -269,7 +269,7 @@ void replica_errand_verdict(struct replica *r, const struct device_id *from, con
     for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
         struct errand *e = &r->errands[i];
         if (!e->used || !e->bytes || memcmp(e->statement, joined->statement, SHA256_SIZE) != 0 ||
-            replica_id_equal(&e->asker, from))
+            device_id_equal(&e->asker, from))
             continue;
         struct frame frame = {.kind = FRAME_JOINED, .joined = *joined};
         replica_send_frame(r, &e->asker, &frame);

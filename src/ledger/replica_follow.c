@@ -5,19 +5,20 @@
 
 #include "ledger/replica_internal.h"
 
-#define STALLED (5 * REPLICA_SECOND)   /* then another source is asked */
-#define GIVEN_UP (60 * REPLICA_SECOND) /* then the next head begins anew */
-#define OPENINGS_PAUSE (5 * REPLICA_SECOND)
-#define COMPARED_BACK 1024u /* entries */
+#define STALLED (5 * SECOND)   /* then another source is asked */
+#define GIVEN_UP (60 * SECOND) /* then the next head begins anew */
+#define OPENINGS_PAUSE (5 * SECOND)
+#define OPENINGS_SOON (SECOND / 16) /* after an answer that was not all of it; twice as long each time */
+#define COMPARED_BACK 1024u         /* entries */
 #define SOURCES_TRIED 4u
-#define GREETED_EVERY (5 * REPLICA_SECOND)
+#define GREETED_EVERY (5 * SECOND)
 
 /* ---- links ---- */
 
 bool replica_link_exists(const struct replica *r, const struct device_id *id)
 {
     for (uint32_t i = 0; i < r->links.count; i++)
-        if (replica_id_equal(&r->links.ids[i], id))
+        if (device_id_equal(&r->links.ids[i], id))
             return true;
     return false;
 }
@@ -38,8 +39,21 @@ static void link_add(struct links *l, const struct device_id *id)
 static void link_remove(struct links *l, const struct device_id *id)
 {
     for (uint32_t i = 0; i < l->count; i++)
-        if (replica_id_equal(&l->ids[i], id))
+        if (device_id_equal(&l->ids[i], id))
             l->ids[i--] = l->ids[--l->count];
+}
+
+/* What went before the session was may be lost; and a relay of the ticket that is there takes the place of one that was
+ * never reached. */
+static void ask_from_now_on(struct replica *r, const struct device_id *id)
+{
+    struct follow *f = &r->follow;
+    bool unreached = r->joining.ticket && !replica_link_exists(r, &f->source);
+    if (!f->pull || (!unreached && !device_id_equal(id, &f->source)))
+        return;
+    f->source = *id;
+    f->asked_since = r->now;
+    pull_restart(f->pull);
 }
 
 void replica_link(struct replica *r, const struct device_id *id, bool up, uint64_t now)
@@ -52,13 +66,13 @@ void replica_link(struct replica *r, const struct device_id *id, bool up, uint64
         link_remove(&r->links, id);
     if (up) {
         replica_seen(r, id, now);
-        if (r->follow.pull && replica_id_equal(id, &r->follow.source))
-            pull_restart(r->follow.pull);
+        ask_from_now_on(r, id);
         replica_take_aways_tell(r, id);
         r->follow.openings_next = now; /* there may be someone to ask now, */
         r->joining.next_send = now;    /* and to hand things in to: what went before the session was may be lost */
         replica_submissions_hasten(r);
     }
+    replica_look_at_links(r);
     replica_follow_timer(r);
     replica_join_timer(r);
     replica_submissions_timer(r);
@@ -82,7 +96,7 @@ static bool choose_linked(const struct replica *r, enum upstream_kind kind, uint
     uint32_t fitting = 0, seen = 0;
     for (uint32_t i = 0; i < r->links.count; i++)
         fitting += is_upstream(r, &r->links.ids[i], kind);
-    for (uint32_t i = 0; i < r->links.count; i++) {
+    for (uint32_t i = 0; i < r->links.count && fitting; i++) {
         if (!is_upstream(r, &r->links.ids[i], kind) || seen++ != turn % fitting)
             continue;
         *out = r->links.ids[i];
@@ -105,8 +119,7 @@ static bool choose_of_ticket(const struct replica *r, uint32_t turn, struct devi
     return count > 0;
 }
 
-/* The hub's node has its controller beside it, also before its own join stands. */
-static bool has_controller(const struct replica *r)
+bool replica_has_controller(const struct replica *r)
 {
     uint32_t i;
     if (replica_self_position(r, &i))
@@ -119,7 +132,7 @@ bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id 
 {
     if (r->joining.ticket)
         return choose_of_ticket(r, turn, out);
-    if (has_controller(r)) {
+    if (replica_has_controller(r)) {
         *out = replica_controller;
         return true;
     }
@@ -318,7 +331,7 @@ static void blame(struct replica *r, const struct signed_head *target, const str
     r->counters.bad_parts++;
     replica_problem_set(r, REPLICA_PROBLEM_BAD_SERVER, source, NULL, true);
     if (++f->failures < SOURCES_TRIED && replica_choose_upstream(r, ++f->turn, &next) &&
-        !replica_id_equal(&next, source))
+        !device_id_equal(&next, source))
         begin_pull(r, replica_history_end(&r->history), target, &next);
 }
 
@@ -366,6 +379,15 @@ static void ledger_came(struct replica *r)
     replica_follow_better(r);
 }
 
+/* Who serves them is mostly a moment behind: it follows the same head as we do. */
+static uint64_t soon(struct follow *f)
+{
+    f->openings_soon = f->openings_soon ? 2 * f->openings_soon : OPENINGS_SOON;
+    if (f->openings_soon > SECOND)
+        f->openings_soon = SECOND;
+    return f->openings_soon;
+}
+
 static void openings_came(struct replica *r)
 {
     struct follow *f = &r->follow;
@@ -387,7 +409,9 @@ static void openings_came(struct replica *r)
     }
     f->openings_wanted = !good || f->openings_anew || to < ours;
     f->openings_anew = false;
-    f->openings_next = r->now + (f->openings_wanted && good ? REPLICA_SECOND : OPENINGS_PAUSE);
+    f->openings_next = r->now + (f->openings_wanted && good ? soon(f) : OPENINGS_PAUSE);
+    if (!f->openings_wanted)
+        f->openings_soon = 0;
     if (good && !f->openings_wanted)
         f->openings_from = f->openings_at + 1;
     r->dirty = true;
@@ -397,14 +421,14 @@ void replica_follow_part(struct replica *r, const struct device_id *from, const 
 {
     struct follow *f = &r->follow;
     size_t len;
-    if (f->pull && replica_id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
+    if (f->pull && device_id_equal(from, &f->source) && pull_take(f->pull, part, r->now)) {
         if (pull_complete(f->pull, &len))
             ledger_came(r);
         else
             replica_pull_pump(r, f->pull, &f->source);
         return;
     }
-    if (f->openings && replica_id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
+    if (f->openings && device_id_equal(from, &f->openings_source) && pull_take(f->openings, part, r->now)) {
         if (pull_complete(f->openings, &len))
             openings_came(r);
         else
@@ -494,7 +518,7 @@ static void greet_controller(struct replica *r)
 {
     struct follow *f = &r->follow;
     struct frame hello = {.kind = FRAME_HELLO, .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION}};
-    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !has_controller(r))
+    if (r->now < f->greet_next || r->joining.ticket || !r->fold || !replica_has_controller(r))
         return;
     f->greet_next = r->now + GREETED_EVERY;
     if (r->has_signed)
@@ -512,11 +536,6 @@ void replica_follow_timer(struct replica *r)
     }
     ledger_timer(r);
     openings_timer(r);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* A pull is looked after at its own deadlines, which come at least every few seconds. */

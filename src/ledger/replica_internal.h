@@ -4,11 +4,10 @@
 #define LEDGER_REPLICA_INTERNAL_H
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "ledger/blob.h"
 #include "ledger/replica.h"
 #include "ledger/sync.h"
-
-#define REPLICA_SECOND UINT64_C(1000000000)
 
 /* ---- history: the entries that this node keeps, behind a base fold or from the first one on ---- */
 struct entry {
@@ -109,6 +108,7 @@ struct follow {
     struct pull *openings;
     struct device_id openings_source;
     uint64_t openings_since, openings_next;             /* ns: when begun; not before */
+    uint64_t openings_soon;                             /* ns: the last pause after less than all; 0: it was all */
     uint64_t openings_from, openings_at;                /* from where to ask; up to where all was told */
     bool openings_wanted, openings_told, openings_anew; /* anew: something changed while they were pulled */
     uint32_t turn;                                      /* which source is next */
@@ -163,12 +163,12 @@ struct submission {
     uint32_t tries;
 };
 
-struct take_away {
+struct held_take_away {
     uint8_t hash[SHA256_SIZE];
     uint8_t *bytes; /* owned */
     size_t len;
 };
-#define TAKE_AWAYS_MAX 256
+#define HELD_TAKE_AWAYS_MAX 256
 
 /* ---- joining ---- */
 struct joining {
@@ -193,6 +193,16 @@ struct waiting_opening { /* of a device whose invite has not been seen yet */
     size_t len;
 };
 
+/* At a relay: who was let meet, until the policy says otherwise. Appended to; sorted and without doubles from time to
+ * time. */
+#define MEETINGS_MAX (1u << 17)
+struct meetings {
+    struct meeting {
+        struct device_id of[2];
+    } * list; /* owned */
+    uint32_t count, capacity;
+};
+
 struct replica {
     struct crypto *c;
     struct replica_config config;
@@ -212,19 +222,20 @@ struct replica {
     uint8_t signed_bytes[SIGNED_HEAD_SIZE];
     uint64_t head_kept; /* its time */
     uint64_t floor, floor_kept;
-    uint64_t began, house_next; /* ns */
+    uint64_t began, alone_since, house_next; /* ns; alone_since: when there was last somebody to ask */
     struct replica_self self;
     bool self_told;
     bool operator_knows; /* the operator's node has a head that covers our join */
 
     struct policy_in_force policy;
+    struct meetings meetings;
     struct links links;
     struct follow follow;
     struct serve serve;
     struct errand errands[ERRANDS_MAX];
     size_t errand_bytes;
     struct submission submissions[REPLICA_SUBMISSIONS_MAX];
-    struct take_away *take_aways[TAKE_AWAYS_MAX];
+    struct held_take_away *take_aways[HELD_TAKE_AWAYS_MAX];
     uint32_t take_away_count;
     struct joining joining;
     struct replica_problem problems[PROBLEMS_MAX];
@@ -238,7 +249,8 @@ struct replica {
 /* replica.c */
 void replica_settle(struct replica *r);
 void replica_send_frame(struct replica *r, const struct device_id *to, const struct frame *frame);
-bool replica_id_equal(const struct device_id *a, const struct device_id *b);
+/* Whether there is somebody to ask; else, after a while, that is a problem. */
+void replica_look_at_links(struct replica *r);
 void replica_learn_time(struct replica *r, uint64_t seconds);
 
 /* replica_known.c */
@@ -265,6 +277,11 @@ uint32_t replica_policy_sets(const struct replica *r, const struct subject *subj
                              const struct rule_set *out[SUBJECTS_MAX]);
 bool replica_policy_joins(const struct replica *r, const struct known *a, const struct known *b);
 
+/* replica_meet.c */
+/* The policy or the devices may be others: those who may meet no longer part. */
+void replica_meetings_look(struct replica *r);
+void replica_meetings_clear(struct replica *r);
+
 /* replica_publish.c */
 void replica_publish(struct replica *r);
 void replica_publish_self(struct replica *r);
@@ -274,7 +291,7 @@ bool replica_founding_device(const struct replica *r,
                              uint32_t *out); /* false: the network is not being founded any more */
 
 /* replica_follow.c */
-void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view head);
+void replica_follow_head(struct replica *r, const struct device_id *from, struct frame_view bytes);
 void replica_follow_part(struct replica *r, const struct device_id *from, const struct frame_part *part);
 void replica_follow_timer(struct replica *r);
 uint64_t replica_follow_deadline(const struct replica *r);
@@ -285,6 +302,8 @@ void replica_follow_clear(struct replica *r);
 void replica_want_openings(struct replica *r, uint64_t from);
 /* Openings that we must hold are missing. */
 bool replica_needs_more(const struct replica *r);
+/* The hub's node has its controller beside it, also before its own join stands. */
+bool replica_has_controller(const struct replica *r);
 bool replica_link_exists(const struct replica *r, const struct device_id *id);
 /* Someone to ask or to hand things to, in turn; false: nobody. */
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
@@ -320,6 +339,8 @@ void replica_fold_replaced(struct replica *r, struct fold *fold);
 void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
 bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite);
 void replica_serve_clear(struct replica *r);
+/* There are more of them now than what was made for askers says. */
+void replica_serve_forget_openings(struct replica *r);
 
 /* replica_errand.c */
 void replica_errand_join(struct replica *r, const struct device_id *from, bool invite, const struct frame_join *join);

@@ -5,9 +5,9 @@
 
 #include "ledger/replica_internal.h"
 
-#define JOIN_TIME (60 * REPLICA_SECOND)
-#define SEND_EVERY REPLICA_SECOND
-#define SWITCH_EVERY (5 * REPLICA_SECOND)
+#define JOIN_TIME (60 * SECOND)
+#define SEND_EVERY SECOND
+#define SWITCH_EVERY (5 * SECOND)
 #define SLOT_INVITE 1u
 
 void replica_join_clear(struct replica *r)
@@ -97,7 +97,7 @@ int replica_join(struct replica *r, const struct ticket *ticket, const uint8_t *
         error = take_join(r, join, join_len);
     if (error)
         return error;
-    r->now = r->began = now;
+    r->now = r->began = r->alone_since = now;
     r->wall = wall;
     r->begun = true;
     j->ticket = ticket;

@@ -47,7 +47,7 @@ bool replica_is_present(const struct replica *r, uint32_t i)
 static uint32_t *place_of(const struct replica *r, uint32_t *places, uint32_t capacity, const struct device_id *id)
 {
     uint32_t at = get_be32(id->bytes) & (capacity - 1);
-    while (places[at] && !replica_id_equal(&fold_device_at(r->fold, places[at] - 1)->id, id))
+    while (places[at] && !device_id_equal(&fold_device_at(r->fold, places[at] - 1)->id, id))
         at = (at + 1) & (capacity - 1);
     return &places[at];
 }
@@ -291,6 +291,7 @@ bool replica_take_opening(struct replica *r, struct frame_view bytes)
     if (replica_openings_add(&r->openings, commitment, bytes.bytes, bytes.len))
         return false;
     r->ops->keep_opening(r->ops->context, commitment, bytes.bytes, bytes.len);
+    replica_serve_forget_openings(r);
     r->dirty = true;
     return true;
 }

@@ -1,4 +1,5 @@
 /* At a relay: may two devices meet? Whoever asks learns no difference between unknown and forbidden. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "ledger/replica_internal.h"
@@ -40,6 +41,81 @@ static struct frame_view opening_of(const struct replica *r, uint32_t i)
     return kept ? (struct frame_view){kept->bytes, kept->len} : (struct frame_view){0};
 }
 
+/* ---- Those who were let meet ---- */
+
+static int by_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct meeting));
+}
+
+static void sort_meetings(struct meetings *m)
+{
+    uint32_t kept = 0;
+    qsort(m->list, m->count, sizeof(*m->list), by_ids);
+    for (uint32_t i = 0; i < m->count; i++)
+        if (i == 0 || by_ids(&m->list[i], &m->list[kept - 1]) != 0)
+            m->list[kept++] = m->list[i];
+    m->count = kept;
+}
+
+/* Room for one more, doubles aside. */
+static bool make_room(struct meetings *m)
+{
+    if (m->count < m->capacity)
+        return true;
+    if (m->count > 0)
+        sort_meetings(m);
+    if (m->count <= m->capacity / 2 && m->capacity > 0)
+        return true;
+    uint32_t capacity = m->capacity ? 2 * m->capacity : 64;
+    struct meeting *list = capacity <= MEETINGS_MAX ? reallocarray(m->list, capacity, sizeof(*list)) : NULL;
+    if (!list)
+        return m->count < m->capacity;
+    m->list = list;
+    m->capacity = capacity;
+    return true;
+}
+
+static bool remember(struct replica *r, const struct device_id *a, const struct device_id *b)
+{
+    struct meetings *m = &r->meetings;
+    if (!make_room(m))
+        return false;
+    bool ordered = memcmp(a, b, sizeof(*a)) < 0;
+    m->list[m->count++] = (struct meeting){{ordered ? *a : *b, ordered ? *b : *a}};
+    return true;
+}
+
+static bool may_still_meet(const struct replica *r, const struct meeting *m)
+{
+    uint32_t a, b;
+    return r->self.relay && replica_known_position(r, &m->of[0], &a) && replica_known_position(r, &m->of[1], &b) &&
+           replica_is_present(r, a) && replica_is_present(r, b) && may_meet(r, &r->known[a], &r->known[b]);
+}
+
+void replica_meetings_look(struct replica *r)
+{
+    struct meetings *m = &r->meetings;
+    uint32_t kept = 0;
+    if (m->count == 0)
+        return;
+    sort_meetings(m);
+    for (uint32_t i = 0; i < m->count; i++)
+        if (may_still_meet(r, &m->list[i]))
+            m->list[kept++] = m->list[i];
+        else
+            r->ops->part(r->ops->context, &m->list[i].of[0], &m->list[i].of[1]);
+    m->count = kept;
+}
+
+void replica_meetings_clear(struct replica *r)
+{
+    free(r->meetings.list);
+    r->meetings = (struct meetings){0};
+}
+
+/* ---- The question ---- */
+
 bool replica_meet(struct replica *r, const struct device_id *asker, const struct frame_introduce *what,
                   struct replica_meeting *out)
 {
@@ -47,6 +123,8 @@ bool replica_meet(struct replica *r, const struct device_id *asker, const struct
     if (!r->self.relay || !replica_known_position(r, asker, &from) || !replica_is_present(r, from))
         return false;
     if (!find_target(r, what, &target) || target == from || !may_meet(r, &r->known[from], &r->known[target]))
+        return false;
+    if (!remember(r, asker, &fold_device_at(r->fold, target)->id))
         return false;
     *out = (struct replica_meeting){.target = fold_device_at(r->fold, target)->id,
                                     .asker_opening = opening_of(r, from),

@@ -139,9 +139,3 @@ uint64_t replica_policy_version(const struct replica *r)
 {
     return r->policy.version;
 }
-
-const struct rule_set *replica_rules(const struct replica *r, const struct subject *subject)
-{
-    const struct subject_rules *rules = find(&r->policy, subject);
-    return rules ? rules->set : NULL;
-}

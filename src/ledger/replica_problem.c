@@ -14,7 +14,7 @@ static struct replica_problem *find(struct replica *r, enum replica_problem_kind
 {
     for (uint32_t i = 0; i < r->problem_count; i++) {
         struct replica_problem *p = &r->problems[i];
-        if (p->kind == kind && p->has_device == (id != NULL) && (!id || replica_id_equal(&p->device, id)))
+        if (p->kind == kind && p->has_device == (id != NULL) && (!id || device_id_equal(&p->device, id)))
             return p;
     }
     return NULL;
@@ -45,11 +45,6 @@ void replica_problem_set(struct replica *r, enum replica_problem_kind kind, cons
         begin(r, kind, id, name);
     else if (!on && p)
         *p = r->problems[--r->problem_count];
-}
-
-uint32_t replica_problem_count(const struct replica *r)
-{
-    return r->problem_count;
 }
 
 bool replica_problem_at(const struct replica *r, uint32_t i, struct replica_problem *out)

@@ -135,7 +135,7 @@ static void describe(const struct replica *r, uint32_t i, struct replica_device 
     const struct fold_device *d = fold_device_at(r->fold, i);
     const struct known *k = &r->known[i];
     out->id = d->id;
-    out->flags = REPLICA_MEMBER | (k->relay ? REPLICA_RELAY : 0u);
+    out->flags = REPLICA_MEMBER | (k->relay ? REPLICA_RELAY : 0u) | (k->controller ? REPLICA_CONTROLLER : 0u);
     memcpy(out->name, k->name, sizeof(out->name));
     memcpy(out->static_key, d->static_public, sizeof(out->static_key));
     out->has_ipv6 = k->has_ipv6;
@@ -201,7 +201,7 @@ static uint32_t invite_flags(struct replica *r, const struct fold_device *d, str
     if (!k->joined_since)
         k->joined_since = r->now + 1;
     const struct entry *join = replica_history_at(&r->history, d->joined_at);
-    bool over = k->seen || r->now >= k->joined_since + INVITE_GRACE * REPLICA_SECOND || !join ||
+    bool over = k->seen || r->now >= k->joined_since + INVITE_GRACE * SECOND || !join ||
                 ledger_time(r) >= join->time + INVITE_GRACE;
     return over ? REPLICA_USED_INVITE : REPLICA_INVITE;
 }

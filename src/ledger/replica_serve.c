@@ -13,14 +13,14 @@
 static struct limit *limit_of(struct replica *r, const struct device_id *id)
 {
     struct limit *l = &r->serve.limits[get_be32(id->bytes) % LIMITS];
-    if (!replica_id_equal(&l->id, id) || r->now >= l->since + REPLICA_SECOND)
+    if (!device_id_equal(&l->id, id) || r->now >= l->since + SECOND)
         *l = (struct limit){.id = *id, .since = r->now};
     return l;
 }
 
 bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite)
 {
-    if (replica_id_equal(from, &replica_controller))
+    if (device_id_equal(from, &replica_controller))
         return true;
     bool within = ++limit_of(r, from)->frames <= (invite ? FRAMES_INVITE : FRAMES_MEMBER);
     r->counters.limited += !within;
@@ -43,13 +43,20 @@ void replica_serve_clear(struct replica *r)
             drop_blob(&r->serve, &r->serve.blobs[i]);
 }
 
+void replica_serve_forget_openings(struct replica *r)
+{
+    for (uint32_t i = 0; i < CACHE_BLOBS; i++)
+        if (r->serve.blobs[i].bytes && r->serve.blobs[i].what == SYNC_OPENINGS)
+            drop_blob(&r->serve, &r->serve.blobs[i]);
+}
+
 static struct cached_blob *find_blob(struct serve *s, const struct frame_get *get, uint64_t to,
                                      const struct device_id *asker)
 {
     for (uint32_t i = 0; i < CACHE_BLOBS; i++) {
         struct cached_blob *b = &s->blobs[i];
         if (b->bytes && b->what == get->what && b->from == get->from && b->to == to &&
-            replica_id_equal(&b->asker, asker))
+            device_id_equal(&b->asker, asker))
             return b;
     }
     return NULL;
@@ -74,10 +81,10 @@ static struct cached_blob *cache(struct serve *s, const struct cached_blob *blob
     while (s->bytes + blob->len > CACHE_BYTES && (b = oldest_blob(s, false)))
         drop_blob(s, b);
     b = oldest_blob(s, true);
-    if (b->bytes)
-        drop_blob(s, b);
+    struct cached_blob old = *b;
     *b = *blob;
-    s->bytes += b->len;
+    s->bytes += b->len - old.len;
+    free(old.bytes);
     return b;
 }
 
@@ -211,7 +218,7 @@ static void collect_for(struct collector *c, const struct device_id *asker, bool
 {
     uint32_t i;
     c->count = 0;
-    if (replica_id_equal(asker, &replica_controller))
+    if (device_id_equal(asker, &replica_controller))
         collect_since(c, from);
     else if (invite)
         collect_relays(c);

@@ -4,7 +4,7 @@
 
 #include "ledger/replica_internal.h"
 
-#define OFFER_AGAIN (5 * REPLICA_SECOND)
+#define OFFER_AGAIN (5 * SECOND)
 
 void replica_offer_send(struct replica *r, const struct device_id *to, const uint8_t hash[SHA256_SIZE],
                         const uint8_t *bytes, size_t len)

@@ -20,9 +20,9 @@ static bool is_held(const struct replica *r, const uint8_t hash[SHA256_SIZE])
 
 static bool hold(struct replica *r, const struct statement *s)
 {
-    if (r->take_away_count == TAKE_AWAYS_MAX)
+    if (r->take_away_count == HELD_TAKE_AWAYS_MAX)
         return false;
-    struct take_away *t = calloc(1, sizeof(*t));
+    struct held_take_away *t = calloc(1, sizeof(*t));
     uint8_t *bytes = malloc(s->len);
     if (!t || !bytes) {
         free(t);
@@ -51,7 +51,7 @@ static void tell(struct replica *r, const uint8_t *bytes, size_t len, const stru
 void replica_spread(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from)
 {
     for (uint32_t i = 0; r->self.relay && i < r->links.count; i++)
-        if (!from || !replica_id_equal(&r->links.ids[i], from))
+        if (!from || !device_id_equal(&r->links.ids[i], from))
             tell(r, bytes, len, &r->links.ids[i]);
 }
 
@@ -68,7 +68,7 @@ bool replica_take_away_take(struct replica *r, const uint8_t *bytes, size_t len,
     enum fold_verdict verdict;
     if (!r->fold || statement_decode(r->c, &s, bytes, len) || !takes_away(s.kind) || is_held(r, s.hash))
         return false;
-    if (r->take_away_count == TAKE_AWAYS_MAX || fold_take_away(r->fold, &s, &verdict) || verdict != VERDICT_STANDS)
+    if (r->take_away_count == HELD_TAKE_AWAYS_MAX || fold_take_away(r->fold, &s, &verdict) || verdict != VERDICT_STANDS)
         return false;
     if (hold(r, &s) && keep)
         r->ops->keep_take_away(r->ops->context, s.hash, bytes, len);

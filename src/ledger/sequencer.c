@@ -48,7 +48,7 @@ const struct fold *sequencer_fold(const struct sequencer *s)
 
 bool sequencer_is_entitled(const struct sequencer *s)
 {
-    return s->archive.entry_count > 0 && fold_sequences(s->fold, s->key);
+    return s->archive.entry_count > 0 && !s->replaced && fold_sequences(s->fold, s->key);
 }
 
 /* ---- Entries ---- */
@@ -158,9 +158,12 @@ int sequencer_read_openings(struct crypto *c, struct blob_reader *from, struct s
     return 0;
 }
 
+/* A root that replaces sequencers has its own time, so that its place is the same whoever brings it. */
 static int judge_and_append(struct sequencer *s, const struct statement *st, uint64_t time,
                             const struct sequencer_submission *from, enum fold_verdict *verdict)
 {
+    if (st->kind == STATEMENT_ROOT && st->root.replaces)
+        time = st->root.time;
     uint32_t max = sequencer_openings_max(st), count = 0;
     struct sequencer_opening *kept = calloc(max ? max : 1, sizeof(*kept));
     if (!kept)
@@ -217,6 +220,9 @@ static int submit_new(struct sequencer *s, const struct statement *st, const str
                       uint64_t wall, struct sequencer_outcome *out)
 {
     int error = judge_and_append(s, st, time_of_next(s, wall), what, &out->verdict);
+    /* It counts without us, and what we signed behind the place where it continues is void. */
+    if (out->verdict == VERDICT_WRONG_PLACE && fold_replaces(s->fold, st))
+        s->replaced = true;
     if (error == ERROR_IO)
         out->verdict = VERDICT_STORE;
     const struct fold_device *joined =
@@ -253,7 +259,8 @@ int sequencer_submit(struct sequencer *s, const struct sequencer_submission *wha
 int sequencer_sign(struct sequencer *s, uint64_t wall, uint64_t now)
 {
     s->next_head = now + SEQUENCER_HEAD_INTERVAL;
-    if (!sequencer_is_entitled(s))
+    s->has_head = sequencer_is_entitled(s);
+    if (!s->has_head)
         return 0;
     struct signed_head head = {.head = *fold_head(s->fold)};
     head.head.time = time_of_next(s, wall);
@@ -263,13 +270,12 @@ int sequencer_sign(struct sequencer *s, uint64_t wall, uint64_t now)
         return error;
     signed_head_encode(&head, s->head);
     s->signed_time = head.head.time;
-    s->has_head = true;
     return 0;
 }
 
 void sequencer_notify(struct sequencer *s)
 {
-    if (!s->has_head)
+    if (!s->has_head || !sequencer_is_entitled(s))
         return;
     struct frame notice = {.kind = FRAME_NOTICE, .notice.head = {s->head, sizeof(s->head)}};
     sequencer_send(s, &notice);

@@ -54,8 +54,9 @@ must_check int sequencer_restore(struct sequencer *s, const struct sequencer_ent
 must_check int sequencer_found(struct sequencer *s, struct blob_reader entries, struct blob_reader openings,
                                enum fold_verdict *verdict);
 
-/* Whether this key is one that the network's root, or its founding, made a sequencer. Otherwise nothing is sequenced.
- */
+/* Whether this key is one that the network's root, or its founding, made a sequencer, and no root was handed in that
+ * cuts off what was sequenced here. Otherwise nothing is sequenced, and no head signed. A root that replaces sequencers
+ * becomes an entry at its own time. */
 bool sequencer_is_entitled(const struct sequencer *s);
 const struct fold *sequencer_fold(const struct sequencer *s);
 

@@ -19,7 +19,7 @@ static void answer(struct sequencer *s, const struct sequencer_outcome *outcome)
     memcpy(joined.joined.statement, outcome->statement, SHA256_SIZE);
     joined.joined.verdict = outcome->verdict;
     joined.joined.index = outcome->index;
-    if (s->has_head)
+    if (s->has_head && sequencer_is_entitled(s))
         joined.joined.head = (struct frame_view){s->head, sizeof(s->head)};
     if (s->ops.judged)
         s->ops.judged(s->ops.context, outcome->statement, outcome->verdict, outcome->index);
@@ -183,7 +183,7 @@ static int take_part(struct sequencer *s, const struct frame *f, uint64_t wall, 
 
 static int fold_blob(struct sequencer *s, uint64_t to, uint8_t **out, size_t *len)
 {
-    struct fold *fold;
+    struct fold *fold = NULL;
     int error = fold_new(&fold, s->crypto);
     for (uint64_t i = 0; !error && i <= to; i++) {
         const struct archive_entry *entry = &s->archive.entries[i];

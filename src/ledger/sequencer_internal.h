@@ -44,6 +44,7 @@ struct sequencer {
     struct sequencer_pull pulls[SEQUENCER_PULLS_MAX];
     struct sequencer_blob blobs[SEQUENCER_BLOBS_MAX];
     uint32_t next_blob; /* the one that makes room */
+    bool replaced;      /* a root that the owners signed cuts off what was sequenced here: nothing more is */
     bool has_head;
     uint8_t head[SIGNED_HEAD_SIZE];
     uint64_t signed_time; /* the head's; s since 1970 */

@@ -33,16 +33,6 @@ static const uint8_t *value_of(const struct statement *s, const struct field *f)
     return (const uint8_t *)s + f->place;
 }
 
-static void get_exactly(struct cursor *c, void *out, size_t wanted)
-{
-    size_t len;
-    const uint8_t *bytes = cbor_get_bytes(c, &len);
-    if (!bytes || len != wanted)
-        cursor_fail(c, ERROR_MALFORMED);
-    else
-        memcpy(out, bytes, wanted);
-}
-
 static void get_number(struct cursor *c, struct statement *s, const struct field *f)
 {
     uint64_t value = cbor_get_unsigned(c);
@@ -77,7 +67,7 @@ static bool is_not_zero(const struct statement *s, const struct field *f)
 
 static void get_bytes(struct cursor *c, struct statement *s, const struct field *f)
 {
-    get_exactly(c, place_of(s, f), f->len);
+    cbor_get_exactly(c, place_of(s, f), f->len);
 }
 
 static void put_bytes(struct cursor *c, const struct statement *s, const struct field *f)
@@ -104,21 +94,12 @@ static bool is_in(const uint8_t (*keys)[ED25519_PUBLIC_SIZE], uint32_t count, co
     return false;
 }
 
-/* How many elements an array has: at most `max`. */
-static uint32_t get_count(struct cursor *c, uint32_t max)
-{
-    uint64_t count = cbor_get_array(c);
-    if (count > max)
-        cursor_fail(c, ERROR_MALFORMED);
-    return cursor_error(c) ? 0 : (uint32_t)count;
-}
-
 /* An array of keys, none twice. */
 static uint32_t get_keys(struct cursor *c, uint8_t (*keys)[ED25519_PUBLIC_SIZE], uint32_t max)
 {
-    uint32_t count = get_count(c, max);
+    uint32_t count = cbor_get_count(c, 0, max);
     for (uint32_t i = 0; i < count; i++) {
-        get_exactly(c, keys[i], ED25519_PUBLIC_SIZE);
+        cbor_get_exactly(c, keys[i], ED25519_PUBLIC_SIZE);
         if (is_in((const uint8_t(*)[ED25519_PUBLIC_SIZE])keys, i, keys[i]))
             cursor_fail(c, ERROR_MALFORMED);
     }
@@ -179,13 +160,13 @@ static bool holds_key(const struct root_role *roles, uint32_t count, const uint8
 
 static void get_role(struct cursor *c, struct root_role *role)
 {
-    uint32_t count = get_count(c, 3);
-    get_exactly(c, role->key, sizeof(role->key));
+    uint32_t count = cbor_get_count(c, 2, 3);
+    cbor_get_exactly(c, role->key, sizeof(role->key));
     uint64_t roles = cbor_get_unsigned(c);
     role->scoped = count == 3;
     if (role->scoped)
-        get_exactly(c, role->scope, sizeof(role->scope));
-    if (count < 2 || roles == 0 || roles > ROLES_ALL)
+        cbor_get_exactly(c, role->scope, sizeof(role->scope));
+    if (roles == 0 || roles > ROLES_ALL)
         cursor_fail(c, ERROR_MALFORMED);
     role->roles = (uint8_t)roles;
 }
@@ -193,7 +174,7 @@ static void get_role(struct cursor *c, struct root_role *role)
 static void get_roles(struct cursor *c, struct statement *s, const struct field *f)
 {
     (void)f;
-    s->root.role_count = get_count(c, ROOT_ROLES_MAX);
+    s->root.role_count = cbor_get_count(c, 0, ROOT_ROLES_MAX);
     for (uint32_t i = 0; i < s->root.role_count; i++) {
         get_role(c, &s->root.roles[i]);
         if (holds_key(s->root.roles, i, s->root.roles[i].key))
@@ -219,11 +200,10 @@ static void get_last(struct cursor *c, struct statement *s, const struct field *
 {
     (void)f;
     s->root.replaces = true;
-    if (get_count(c, 3) != 3)
-        cursor_fail(c, ERROR_MALFORMED);
+    (void)cbor_get_count(c, 3, 3);
     s->root.last.index = cbor_get_unsigned(c);
-    get_exactly(c, s->root.last.hash, SHA256_SIZE);
-    get_exactly(c, s->root.last.fold_root, SHA256_SIZE);
+    cbor_get_exactly(c, s->root.last.hash, SHA256_SIZE);
+    cbor_get_exactly(c, s->root.last.fold_root, SHA256_SIZE);
 }
 
 static void put_last(struct cursor *c, const struct statement *s, const struct field *f)
@@ -268,14 +248,12 @@ static void put_changes(struct cursor *c, const struct statement *s, const struc
 static void get_isolates(struct cursor *c, struct statement *s, const struct field *f)
 {
     (void)f;
-    uint32_t count = s->restore.count = get_count(c, RESTORE_MAX);
+    uint32_t count = s->restore.count = cbor_get_count(c, 1, RESTORE_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        get_exactly(c, s->restore.isolates[i], SHA256_SIZE);
+        cbor_get_exactly(c, s->restore.isolates[i], SHA256_SIZE);
         if (i > 0 && memcmp(s->restore.isolates[i - 1], s->restore.isolates[i], SHA256_SIZE) >= 0)
             cursor_fail(c, ERROR_MALFORMED);
     }
-    if (count == 0)
-        cursor_fail(c, ERROR_MALFORMED);
 }
 
 static void put_isolates(struct cursor *c, const struct statement *s, const struct field *f)

@@ -1,9 +1,9 @@
 #include "ledger/sync.h"
+#include "base/time.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define MILLISECOND UINT64_C(1000000)
 #define TIMEOUT_MIN (200 * MILLISECOND)
 #define TIMEOUT_MAX (5000 * MILLISECOND)
 #define ROUND_TRIP_FIRST (500 * MILLISECOND) /* until one was measured */

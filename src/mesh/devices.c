@@ -14,7 +14,7 @@ static uint32_t bucket_of(const struct device_table *table, const struct device_
 struct device *devices_find(const struct device_table *table, const struct device_id *id)
 {
     struct device *d = table->bucket_count > 0 ? table->buckets[bucket_of(table, id)] : NULL;
-    while (d && !id_equal(&d->id, id))
+    while (d && !device_id_equal(&d->id, id))
         d = d->next;
     return d;
 }

@@ -5,15 +5,19 @@
 #include "base/timer_heap.h"
 #include "mesh/mesh.h"
 #include "wire/message.h"
+#include "wire/names.h"
 
 #define RELAYS_WANTED 2u
 #define RELAY_KEEPALIVE 25 /* s */
 #define RELAY_CONNECT_TIME (5 * SECOND)
-#define RELAY_RETRY_FIRST 5u /* s */
-#define RELAY_RETRY_MOST 30u /* s */
+#define RELAY_RETRY_TIME SECOND
+#define RELAY_RETRIES_QUICK 12u /* then each after twice the time of the one before */
+#define RELAY_RETRY_MOST (30 * SECOND)
 #define RELAY_PROBE_INTERVAL (10 * SECOND)
 #define RELAY_PROBE_TIME SECOND
-#define RELAY_PROBES_LOST 3u /* in a row: it is dead */
+#define RELAY_PROBE_TIME_LEAST (3 * SECOND / 10)
+#define RELAY_LOOK_INTERVAL (7 * SECOND / 10) /* whether it fell silent */
+#define RELAY_PROBES_LOST 3u                  /* in a row: it is dead */
 
 #define INTRODUCTIONS_MAX 64u /* that we ask for at once */
 #define INTRODUCTION_RELAYS_MAX 5u
@@ -62,6 +66,7 @@ struct device {
     struct question *questions;     /* at a relay: asked and not yet answered */
     uint32_t question_count;
     uint64_t rtt; /* ns, 0 unknown */
+    uint64_t run; /* as its hello said; 0: none came yet */
 };
 _Static_assert(sizeof(struct device) < 300, "a device is small");
 
@@ -77,10 +82,6 @@ void devices_remove(struct device_table *table, struct device *device); /* frees
 /* The first device, or the one after; NULL at the end. Nothing may be added or removed in between. */
 struct device *devices_next(const struct device_table *table, const struct device *device);
 void devices_clear(struct device_table *table);
-static inline bool id_equal(const struct device_id *a, const struct device_id *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
 
 /* ---- Relays that we use (relays.c, rendezvous.c) ---- */
 
@@ -96,11 +97,13 @@ struct relay {
     enum relay_state state;
     uint8_t score[SHA256_SIZE]; /* for us */
     uint32_t paths;             /* devices whose path goes through it */
-    uint32_t backoff;           /* s */
+    uint32_t retries;           /* since it failed */
     uint32_t lost;              /* probes in a row */
     bool awaiting;
+    bool busy;               /* something came since the look before the last */
+    uint64_t sent, received; /* at the last look */
+    uint64_t probe_due;
     uint64_t probe_number, probe_time;
-    uint64_t run; /* as its hello said; 0: none came yet */
 };
 
 /* ---- Introductions that we ask for (introduce.c) ---- */
@@ -115,9 +118,10 @@ enum introduction_state {
 struct introduction {
     struct alarm alarm;
     enum introduction_state state;
-    struct device_id target; /* zero: not known yet */
-    uint8_t address[16];
-    size_t address_len; /* 0: wanted by id */
+    struct device_id target;      /* zero: not known yet */
+    uint8_t sought[NAME_MAX_LEN]; /* an address or a name */
+    size_t sought_len;            /* 0: wanted by id */
+    bool by_name;
     uint64_t number;
     struct device_id relays[INTRODUCTION_RELAYS_MAX];
     uint32_t relay_count, at, tries;
@@ -225,6 +229,8 @@ must_check int relay_add(struct mesh *m, struct device *d, uint64_t now);
 void relay_remove(struct mesh *m, struct device *d, uint64_t now);
 void relays_rescore(struct mesh *m, uint64_t now);
 void relays_choose(struct mesh *m, uint64_t now);
+/* Those that are up answer probes from now on. */
+void relays_watch(struct mesh *m, uint64_t now);
 /* A path goes through it: it is kept alive. */
 void relay_use(struct mesh *m, struct relay *r, uint64_t now);
 void relay_linked(struct mesh *m, struct relay *r, uint64_t now);
@@ -256,7 +262,10 @@ void question_acknowledged(struct mesh *m, struct device *from, const struct fra
 void question_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
 void questions_device_gone(struct mesh *m, struct device *d);
 must_check int permission_add(struct mesh *m, struct device *a, struct device *b);
+void permission_end(struct mesh *m, struct device *a, struct device *b);
 void permissions_end(struct mesh *m, struct device *d);
+/* Whoever may send to `d` through us is told that it started anew. */
+void permissions_tell_restart(struct mesh *m, const struct device *d);
 
 /* ---- probe.c ---- */
 

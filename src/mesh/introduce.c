@@ -28,7 +28,7 @@ static void rest(struct mesh *m, struct introduction *i, uint64_t now)
 static void plan_relay(struct introduction *i, const struct device_id *relay)
 {
     for (uint32_t n = 0; n < i->relay_count; n++)
-        if (id_equal(&i->relays[n], relay))
+        if (device_id_equal(&i->relays[n], relay))
             return;
     if (i->relay_count < INTRODUCTION_RELAYS_MAX)
         i->relays[i->relay_count++] = *relay;
@@ -58,10 +58,13 @@ static void ask(struct mesh *m, struct introduction *i, uint64_t now)
 {
     struct frame f = {.kind = FRAME_INTRODUCE, .introduce = {.number = i->number, .stage = INTRODUCE_ASK}};
     f.introduce.has_device = target_is_known(i);
+    const struct frame_view sought = {.bytes = i->sought, .len = i->sought_len};
     if (f.introduce.has_device)
         memcpy(f.introduce.device, i->target.bytes, FRAME_DEVICE_ID_SIZE);
+    else if (i->by_name)
+        f.introduce.name = sought;
     else
-        f.introduce.address = (struct frame_view){.bytes = i->address, .len = i->address_len};
+        f.introduce.address = sought;
     i->state = INTRODUCTION_ASKING;
     i->tries++;
     alarm_set(m, &i->alarm, now + INTRODUCTION_TIME);
@@ -78,15 +81,26 @@ static void ask_next(struct mesh *m, struct introduction *i, uint64_t now)
         rest(m, i, now);
 }
 
-static struct introduction *find_target(struct mesh *m, const struct device_id *id, const uint8_t *address, size_t len)
+/* Who is wanted: an id, or (len > 0) an address or a name. */
+struct wanted {
+    const struct device_id *id;
+    const void *sought;
+    size_t len;
+    bool by_name;
+};
+
+static bool is_for(const struct introduction *i, const struct wanted *w)
 {
-    for (uint32_t n = 0; n < INTRODUCTIONS_MAX; n++) {
-        struct introduction *i = &m->introductions[n];
-        if (i->state == INTRODUCTION_FREE)
-            continue;
-        if (len == 0 ? id_equal(&i->target, id) : i->address_len == len && memcmp(i->address, address, len) == 0)
-            return i;
-    }
+    if (w->len == 0)
+        return device_id_equal(&i->target, w->id);
+    return i->by_name == w->by_name && i->sought_len == w->len && memcmp(i->sought, w->sought, w->len) == 0;
+}
+
+static struct introduction *find_wanted(struct mesh *m, const struct wanted *w)
+{
+    for (uint32_t n = 0; n < INTRODUCTIONS_MAX; n++)
+        if (m->introductions[n].state != INTRODUCTION_FREE && is_for(&m->introductions[n], w))
+            return &m->introductions[n];
     return NULL;
 }
 
@@ -104,9 +118,9 @@ static struct introduction *take_slot(struct mesh *m)
     return resting;
 }
 
-static void begin(struct mesh *m, const struct device_id *id, const uint8_t *address, size_t len, uint64_t now)
+static void begin(struct mesh *m, const struct wanted *w, uint64_t now)
 {
-    if (find_target(m, id, address, len))
+    if (find_wanted(m, w))
         return;
     struct introduction *i = take_slot(m);
     if (!i) {
@@ -114,11 +128,12 @@ static void begin(struct mesh *m, const struct device_id *id, const uint8_t *add
         return;
     }
     release(m, i);
-    *i = (struct introduction){.alarm = i->alarm, .address_len = len, .number = random_number(m)};
-    if (len > 0)
-        memcpy(i->address, address, len);
+    *i = (struct introduction){
+        .alarm = i->alarm, .sought_len = w->len, .by_name = w->by_name, .number = random_number(m) | 1};
+    if (w->len > 0)
+        memcpy(i->sought, w->sought, w->len);
     else
-        i->target = *id;
+        i->target = *w->id;
     plan(m, i);
     if (i->relay_count > 0)
         ask(m, i, now);
@@ -134,13 +149,19 @@ void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now)
     else if (d->path == MESH_PATH_RELAYED)
         m->ops.relayed(m->ops.context, &d->id, &d->via->device->id);
     else if (!m->joining && is_member(d))
-        begin(m, id, NULL, 0, now);
+        begin(m, &(struct wanted){.id = id}, now);
 }
 
 void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now)
 {
     if (m->has_self && !m->joining && (len == 4 || len == 16))
-        begin(m, NULL, address, len, now);
+        begin(m, &(struct wanted){.sought = address, .len = len}, now);
+}
+
+void mesh_wanted_name(struct mesh *m, const char *name, size_t len, uint64_t now)
+{
+    if (m->has_self && !m->joining && len > 0 && len <= NAME_MAX_LEN)
+        begin(m, &(struct wanted){.sought = name, .len = len, .by_name = true}, now);
 }
 
 /* ---- Answers ---- */
@@ -153,7 +174,7 @@ static struct introduction *find_asked(struct mesh *m, const struct device *from
         if (i->state != INTRODUCTION_ASKING || i->number != f->number)
             continue;
         for (uint32_t asked = 0; asked <= i->at; asked++)
-            if (id_equal(&i->relays[asked], &from->id))
+            if (device_id_equal(&i->relays[asked], &from->id))
                 return i;
     }
     return NULL;
@@ -172,6 +193,8 @@ static void settle(struct mesh *m, struct introduction *i, struct device *d, str
     alarm_set(m, &i->alarm, now + INTRODUCTION_MEET_TIME);
     if (d->path == MESH_PATH_NONE)
         path_set_relayed(m, d, via, now);
+    if (!d->linked)
+        m->ops.connect(m->ops.context, &d->id, 0, true); /* it may have ended a session that is fresh here */
 }
 
 /* The relays of the one who is elsewhere come next, now that its id is known. */
@@ -189,7 +212,7 @@ static void here(struct mesh *m, struct introduction *i, struct device *from, co
                  uint64_t now)
 {
     for (uint32_t at = 0; at <= i->at; at++)
-        if (id_equal(&i->relays[at], &from->id))
+        if (device_id_equal(&i->relays[at], &from->id))
             i->at = at;
     memcpy(i->target.bytes, f->device, DEVICE_ID_SIZE);
     i->state = INTRODUCTION_LEARNING;
@@ -207,7 +230,7 @@ void introduction_answered(struct mesh *m, struct device *from, const struct fra
         m->counters.strange++;
         return;
     }
-    bool current = id_equal(&i->relays[i->at], &from->id);
+    bool current = device_id_equal(&i->relays[i->at], &from->id);
     if (f->result == INTRODUCE_HERE) {
         here(m, i, from, f, now);
     } else if (current && f->result == INTRODUCE_ELSEWHERE) {
@@ -224,7 +247,7 @@ void introduction_device(struct mesh *m, struct device *d, uint64_t now)
 {
     for (uint32_t n = 0; n < INTRODUCTIONS_MAX && is_member(d); n++) {
         struct introduction *i = &m->introductions[n];
-        if (i->state != INTRODUCTION_LEARNING || !id_equal(&i->target, &d->id))
+        if (i->state != INTRODUCTION_LEARNING || !device_id_equal(&i->target, &d->id))
             continue;
         struct device *relay = devices_find(&m->devices, &i->relays[i->at]);
         if (relay && relay->relay && !d->has_endpoint)
@@ -237,7 +260,7 @@ void introduction_device(struct mesh *m, struct device *d, uint64_t now)
 void introduction_linked(struct mesh *m, const struct device *d)
 {
     for (uint32_t n = 0; n < INTRODUCTIONS_MAX; n++)
-        if (m->introductions[n].state == INTRODUCTION_MEETING && id_equal(&m->introductions[n].target, &d->id))
+        if (m->introductions[n].state == INTRODUCTION_MEETING && device_id_equal(&m->introductions[n].target, &d->id))
             release(m, &m->introductions[n]);
 }
 

@@ -164,7 +164,7 @@ void mesh_met(struct mesh *m, uint32_t question, const struct mesh_meeting *answ
     struct question *q = m->questions ? &m->questions[QUESTION_INDEX(question)] : NULL;
     if (!q || q->id != question || q->state != QUESTION_MEETING)
         return;
-    if (!answer->target || id_equal(answer->target, &q->asker->id)) {
+    if (!answer->target || device_id_equal(answer->target, &q->asker->id)) {
         answer_no(m, q);
         return;
     }

@@ -106,9 +106,12 @@ void mesh_self(struct mesh *m, const struct device_id *id, bool relay, bool join
     m->has_self = joining || !is_zero(id->bytes, sizeof(id->bytes));
     m->self = *id;
     m->is_relay = relay;
+    bool joined = m->joining && !joining;
     m->joining = joining;
     if (relay)
         questions_open(m);
+    if (joined)
+        relays_watch(m, now);
     relays_rescore(m, now);
 }
 
@@ -141,12 +144,14 @@ void path_forget(struct mesh *m, struct device *d)
     m->ops.forget(m->ops.context, &d->id, &relay);
 }
 
+/* A device that called us may be sent to through the relay without a path from here. */
 void path_forget_all(struct mesh *m, const struct relay *via)
 {
-    struct device *d = via->paths > 0 ? devices_next(&m->devices, NULL) : NULL;
-    for (; d; d = devices_next(&m->devices, d))
+    for (struct device *d = devices_next(&m->devices, NULL); d; d = devices_next(&m->devices, d))
         if (d->via == via)
             path_forget(m, d);
+        else if (d->path == MESH_PATH_NONE)
+            m->ops.forget(m->ops.context, &d->id, &via->device->id);
 }
 
 static void path_set_direct(struct mesh *m, struct device *d)
@@ -170,7 +175,7 @@ static bool same_endpoint(const struct device *d, const struct mesh_device *as)
 /* A relay that is none any more loses its paths, one that moved gets another chance. */
 static int update(struct mesh *m, struct device *d, const struct mesh_device *as, uint64_t now)
 {
-    bool moved = !same_endpoint(d, as);
+    bool moved = !same_endpoint(d, as), other_use = ((d->flags ^ as->flags) & MESH_CONTROLLER) != 0;
     d->flags = as->flags;
     d->has_endpoint = as->has_endpoint;
     d->endpoint = as->endpoint;
@@ -182,6 +187,8 @@ static int update(struct mesh *m, struct device *d, const struct mesh_device *as
         return relay_add(m, d, now);
     if (!is_relay(d) || moved)
         relay_remove(m, d, now);
+    else if (other_use)
+        relays_choose(m, now);
     return is_relay(d) && !d->relay ? relay_add(m, d, now) : 0;
 }
 
@@ -233,6 +240,10 @@ void link_changed(struct mesh *m, struct device *d, bool up, uint64_t now)
         relay_failed(m, d->relay, now);
     if (up)
         introduction_linked(m, d);
+    if (!up && d->path == MESH_PATH_DIRECT)
+        m->ops.direct(m->ops.context, &d->id, &d->endpoint); /* what it spoke from last may lead nowhere */
+    if (!up && d->path == MESH_PATH_NONE)
+        m->ops.forget(m->ops.context, &d->id, NULL);
     if (!up && d->path == MESH_PATH_RELAYED) {
         path_forget(m, d);
         relays_choose(m, now);
@@ -251,6 +262,13 @@ void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now
     link_changed(m, d, up, now);
 }
 
+void mesh_part(struct mesh *m, const struct device_id *a, const struct device_id *b)
+{
+    struct device *x = devices_find(&m->devices, a), *y = devices_find(&m->devices, b);
+    if (x && y)
+        permission_end(m, x, y);
+}
+
 void mesh_sign_off(struct mesh *m)
 {
     struct frame f = {.kind = FRAME_SIGN_OFF};
@@ -263,12 +281,15 @@ void mesh_sign_off(struct mesh *m)
 
 enum { FROM_INVITE = 1, FROM_MEMBER = 2, FROM_UNUSABLE = 4 };
 
-/* A relay that started anew permits nothing that it permitted before. */
-static void run_seen(struct mesh *m, struct relay *r, uint64_t run)
+/* A relay that started anew permits nothing that it permitted before; a device that did has none of its sessions. */
+static void run_seen(struct mesh *m, struct device *d, uint64_t run)
 {
-    if (r->run != 0 && r->run != run)
-        path_forget_all(m, r);
-    r->run = run;
+    bool anew = d->run != 0 && d->run != run;
+    d->run = run;
+    if (anew && d->relay)
+        path_forget_all(m, d->relay);
+    if (anew)
+        permissions_tell_restart(m, d);
 }
 
 static void hello_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
@@ -281,8 +302,7 @@ static void hello_received(struct mesh *m, struct device *from, const struct fra
             path_forget_all(m, from->relay);
         relays_choose(m, now);
     }
-    if (from->relay)
-        run_seen(m, from->relay, f->hello.run);
+    run_seen(m, from, f->hello.run);
     if (!unusable && f->hello.head.len > 0)
         m->ops.learn(m->ops.context, &from->id, (struct frame_view){0}, f->hello.head);
 }

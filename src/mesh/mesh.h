@@ -2,8 +2,9 @@
  * tunnel: it says whom to connect to and what to tell them; what is to be done goes out through `mesh_ops`.
  *
  * A node keeps sessions with the two relays that rendezvous hashing of its id selects among those that answer; who
- * looks for it computes the same. A node that is a relay introduces members to each other and permits them to send
- * through it. Everything here is about devices that the state handed over: what is not among them draws nothing. */
+ * looks for it computes the same. A relay keeps them with the relays that have a controller, for the ledger and for
+ * what it passes on. A node that is a relay introduces members to each other and permits them to send through it.
+ * Everything here is about devices that the state handed over: what is not among them draws nothing. */
 #ifndef MESH_MESH_H
 #define MESH_MESH_H
 
@@ -18,6 +19,7 @@ enum mesh_flags {
     MESH_RELAY = 4,
     MESH_USED_INVITE = 8, /* listened to, never answered: whoever uses it now is a thief or a clone */
     MESH_FOUNDING = 16,   /* the hub under the founding invite's key, until its join was seen */
+    MESH_CONTROLLER = 32, /* it has a controller beside it: other relays keep sessions with it */
 };
 
 /* A device that this node may have a session with. */
@@ -36,7 +38,8 @@ struct mesh_ops {
     /* From now on `to` is sent to at this endpoint, or through this relay; sessions are begun as packets ask for it. */
     void (*direct)(void *context, const struct device_id *to, const struct underlay *endpoint);
     void (*relayed)(void *context, const struct device_id *to, const struct device_id *relay);
-    /* The path to `to` through this relay is no more, if that is the one in use: what is to be sent is wanted anew. */
+    /* The path to `to` through this relay is no more, if that is the one in use: what is to be sent is wanted anew.
+     * `relay` NULL: whichever path it spoke by. */
     void (*forget)(void *context, const struct device_id *to, const struct device_id *relay);
     /* Begin a handshake with `to` and keep the session alive (seconds; 0: no longer, and no handshake). `anew`: what
      * looks like a session is none. */
@@ -49,6 +52,8 @@ struct mesh_ops {
     void (*deliver)(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len);
     /* and what an introduction or a hello taught: an invite opening and a signed head (either may be empty). */
     void (*learn)(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head);
+    /* How much went into and came out of the session with `id` so far, in any unit. */
+    void (*traffic)(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received);
     /* An answer to mesh_ping; rtt in ns; 0: none came. */
     void (*pong)(void *context, const struct device_id *id, uint32_t number, uint64_t rtt);
     /* A session of the mesh's own concern began or ended (relays, and at a relay its members). */
@@ -60,7 +65,8 @@ struct mesh_ops {
 must_check int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops);
 void mesh_free(struct mesh *m);
 
-/* Who we are; before that nothing is done. Joining (the id may be zero): sessions with relays, and no introductions.
+/* Who we are; before that nothing is done. Joining (the id may be zero) or isolated: sessions with relays, and no
+ * introductions.
  * Neither an id nor joining: we are nobody any more. */
 void mesh_self(struct mesh *m, const struct device_id *id, bool relay, bool joining, uint64_t now);
 /* The latest signed head, for hellos and introductions. */
@@ -73,16 +79,21 @@ void mesh_device_gone(struct mesh *m, const struct device_id *id, uint64_t now);
 /* A session with `id` was made (each new keypair), or there is none any more and none could be made. */
 void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now);
 /* A frame came in the session with `from`. Malformed ones are counted and dropped. */
-void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *frame, size_t len, uint64_t now);
+void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *bytes, size_t len, uint64_t now);
 /* Somebody here wants to send: to a device without a path, or to an overlay address that no known device has. */
 void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now);
 void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now);
+/* Somebody here looks for a device of this name, which is none that we have; names and addresses of more than 63 bytes
+ * are nobody's. */
+void mesh_wanted_name(struct mesh *m, const char *name, size_t len, uint64_t now);
 /* The state's answer to `meet`: `target` NULL: no. The openings are each one's for the other. */
 struct mesh_meeting {
     const struct device_id *target;
     struct frame_view asker_opening, target_opening;
 };
 void mesh_met(struct mesh *m, uint32_t question, const struct mesh_meeting *answer, uint64_t now);
+/* The state of a relay: these two may meet no longer. */
+void mesh_part(struct mesh *m, const struct device_id *a, const struct device_id *b);
 /* One probe through the tunnel; `pong` is called once, within 2 s. */
 void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint64_t now);
 /* We are about to end: everyone that we have a session with is told. */

@@ -29,7 +29,7 @@ static bool ping_answered(struct mesh *m, struct device *from, const struct fram
 {
     for (uint32_t n = 0; n < PINGS_MAX; n++) {
         struct ping *p = &m->pings[n];
-        if (!p->used || p->probe_number != answer->number || !id_equal(&p->id, &from->id) ||
+        if (!p->used || p->probe_number != answer->number || !device_id_equal(&p->id, &from->id) ||
             !was_sent_at(p, answer->time))
             continue;
         from->rtt = now > answer->time ? now - answer->time : 1;
@@ -89,6 +89,6 @@ void ping_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
 void pings_device_gone(struct mesh *m, const struct device *d)
 {
     for (uint32_t n = 0; n < PINGS_MAX; n++)
-        if (m->pings[n].used && id_equal(&m->pings[n].id, &d->id))
+        if (m->pings[n].used && device_id_equal(&m->pings[n].id, &d->id))
             finish(m, &m->pings[n], 0);
 }

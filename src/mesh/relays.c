@@ -13,6 +13,35 @@ static void probe(struct mesh *m, struct relay *r, uint64_t now)
     mesh_send_frame(m, &r->device->id, &f);
 }
 
+/* A probe's answer is late after this. The first of several is waited for no longer than it should take. */
+static uint64_t patience(const struct relay *r)
+{
+    uint64_t usual = 4 * r->device->rtt;
+    if (r->lost > 0 || usual == 0 || usual > RELAY_PROBE_TIME)
+        return RELAY_PROBE_TIME;
+    return usual > RELAY_PROBE_TIME_LEAST ? usual : RELAY_PROBE_TIME_LEAST;
+}
+
+/* Whether we sent and nothing came, or much came and then nothing more: it may have started anew, or what is between us
+ * may have forgotten us. Looks again at what passed since the last time. */
+static bool fell_silent(struct mesh *m, struct relay *r)
+{
+    uint64_t sent, received;
+    m->ops.traffic(m->ops.context, &r->device->id, &sent, &received);
+    bool heard = received != r->received, silent = !heard && (sent != r->sent || r->busy);
+    r->busy = heard;
+    r->sent = sent;
+    r->received = received;
+    return silent;
+}
+
+/* A relay may have spoken to us through another one, which moved its path there; it is sought where it is. */
+static void connect(struct mesh *m, struct relay *r, bool anew)
+{
+    m->ops.direct(m->ops.context, &r->device->id, &r->device->endpoint);
+    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, anew);
+}
+
 /* ---- Transitions ---- */
 
 static void become_idle(struct mesh *m, struct relay *r)
@@ -27,45 +56,60 @@ static void become_idle(struct mesh *m, struct relay *r)
 static void become_up(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_UP;
-    r->backoff = 0;
+    r->retries = 0;
     r->lost = 0;
+    r->probe_due = now + RELAY_PROBE_TIME;
     r->awaiting = false;
     if (m->joining)
         alarm_clear(m, &r->alarm);
     else
-        alarm_set(m, &r->alarm, now + RELAY_PROBE_TIME);
+        alarm_set(m, &r->alarm, r->probe_due);
 }
 
 static void become_connecting(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_CONNECTING;
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, false);
+    connect(m, r, false);
     if (r->device->linked)
         become_up(m, r, now);
     else
         alarm_set(m, &r->alarm, now + RELAY_CONNECT_TIME);
 }
 
+/* At first often, since most are back soon; never all members of a relay at one time. */
+static void retry_later(struct mesh *m, struct relay *r, uint64_t now)
+{
+    uint32_t doublings = r->retries < RELAY_RETRIES_QUICK ? 0 : r->retries - RELAY_RETRIES_QUICK + 1;
+    uint64_t time = doublings < 5 ? RELAY_RETRY_TIME << doublings : RELAY_RETRY_MOST;
+    alarm_set(m, &r->alarm, now + time - random_number(m) % (time / 4));
+}
+
 static void become_failed(struct mesh *m, struct relay *r, uint64_t now)
 {
     r->state = RELAY_FAILED;
-    r->backoff = RELAY_RETRY_FIRST;
+    r->retries = 0;
     r->awaiting = false;
-    alarm_set(m, &r->alarm, now + r->backoff * SECOND);
+    retry_later(m, r, now);
     path_forget_all(m, r);
 }
 
 /* What looks like a session may be one: besides asking for another, it is probed. */
 static void retry(struct mesh *m, struct relay *r, uint64_t now)
 {
-    m->ops.connect(m->ops.context, &r->device->id, RELAY_KEEPALIVE, true);
+    connect(m, r, true);
     if (!m->joining)
         probe(m, r, now);
-    r->backoff = r->backoff * 2 < RELAY_RETRY_MOST ? r->backoff * 2 : RELAY_RETRY_MOST;
-    alarm_set(m, &r->alarm, now + r->backoff * SECOND);
+    r->retries++;
+    retry_later(m, r, now);
 }
 
 /* ---- Choosing ---- */
+
+/* A relay gets the ledger, and passes on what was handed to it, where there is a controller. */
+static bool is_of_use(const struct mesh *m, const struct relay *r)
+{
+    return !r->device->unusable && (!m->is_relay || (r->device->flags & MESH_CONTROLLER));
+}
 
 /* Whether it is not needed, when enough before it are chosen, or even up. */
 static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
@@ -80,20 +124,27 @@ static bool may_go(const struct relay *r, bool enough_chosen, bool enough_up)
 }
 
 /* What is chosen: the first two by score that are up or being connected to. One that failed is tried on while fewer
- * than two before it are up; one that took its place is let go only when two before it are up. */
+ * than two before it are up; one that took its place is let go only when two before it are up. The others are none. */
 void relays_choose(struct mesh *m, uint64_t now)
 {
     uint32_t chosen = 0, up = 0;
-    const uint32_t wanted = m->is_relay ? 0 : RELAYS_WANTED;
     for (uint32_t i = 0; i < m->relay_count && m->has_self; i++) {
         struct relay *r = m->relays[i];
-        if (r->state == RELAY_IDLE && !r->device->unusable && chosen < wanted)
+        bool of_use = is_of_use(m, r);
+        if (r->state == RELAY_IDLE && of_use && chosen < RELAYS_WANTED)
             become_connecting(m, r, now);
-        else if (may_go(r, chosen >= wanted, up >= wanted))
+        else if (may_go(r, !of_use || chosen >= RELAYS_WANTED, !of_use || up >= RELAYS_WANTED))
             become_idle(m, r);
-        up += r->state == RELAY_UP;
-        chosen += r->state == RELAY_UP || r->state == RELAY_CONNECTING;
+        up += of_use && r->state == RELAY_UP;
+        chosen += of_use && (r->state == RELAY_UP || r->state == RELAY_CONNECTING);
     }
+}
+
+void relays_watch(struct mesh *m, uint64_t now)
+{
+    for (uint32_t i = 0; i < m->relay_count; i++)
+        if (m->relays[i]->state == RELAY_UP)
+            become_up(m, m->relays[i], now);
 }
 
 void relay_use(struct mesh *m, struct relay *r, uint64_t now)
@@ -115,19 +166,36 @@ void relay_failed(struct mesh *m, struct relay *r, uint64_t now)
 {
     if (r->state == RELAY_CONNECTING || r->state == RELAY_UP)
         become_failed(m, r, now);
-    else if (r->paths > 0)
+    else
         path_forget_all(m, r);
     relays_choose(m, now);
 }
 
-static void probing_alarm(struct mesh *m, struct relay *r, uint64_t now)
+static void probe_and_wait(struct mesh *m, struct relay *r, uint64_t now)
 {
-    if (r->awaiting && ++r->lost >= RELAY_PROBES_LOST) {
+    probe(m, r, now);
+    alarm_set(m, &r->alarm, now + patience(r));
+}
+
+/* The session may be one that only we remember: another is asked for at once. */
+static void probe_lost(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (++r->lost >= RELAY_PROBES_LOST) {
         link_changed(m, r->device, false, now);
         return;
     }
-    probe(m, r, now);
-    alarm_set(m, &r->alarm, now + RELAY_PROBE_TIME);
+    connect(m, r, true);
+    probe_and_wait(m, r, now);
+}
+
+static void up_alarm(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (r->awaiting)
+        probe_lost(m, r, now);
+    else if (fell_silent(m, r) || now >= r->probe_due)
+        probe_and_wait(m, r, now);
+    else
+        alarm_set(m, &r->alarm, now + RELAY_LOOK_INTERVAL);
 }
 
 void relay_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
@@ -138,7 +206,7 @@ void relay_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
     else if (r->state == RELAY_FAILED)
         retry(m, r, now);
     else if (r->state == RELAY_UP)
-        probing_alarm(m, r, now);
+        up_alarm(m, r, now);
 }
 
 bool relay_answered(struct mesh *m, struct relay *r, const struct frame_probe *answer, uint64_t now)
@@ -148,10 +216,13 @@ bool relay_answered(struct mesh *m, struct relay *r, const struct frame_probe *a
     r->awaiting = false;
     r->lost = 0;
     r->device->rtt = now - r->probe_time;
-    if (r->state == RELAY_UP)
-        alarm_set(m, &r->alarm, now + RELAY_PROBE_INTERVAL);
-    else
+    (void)fell_silent(m, r); /* the answer itself is no traffic */
+    r->busy = false;
+    if (r->state != RELAY_UP)
         link_changed(m, r->device, true, now);
+    r->probe_due = now + RELAY_PROBE_INTERVAL;
+    if (r->state == RELAY_UP)
+        alarm_set(m, &r->alarm, now + RELAY_LOOK_INTERVAL);
     return true;
 }
 

@@ -40,7 +40,7 @@ static void rank(struct ranking *r, const struct device_id *id, const uint8_t sc
 static void rank_relay(struct mesh *m, struct ranking *r, const struct device_id *relay, const struct device_id *id)
 {
     uint8_t score[SHA256_SIZE];
-    if (id_equal(relay, id))
+    if (device_id_equal(relay, id))
         return;
     rendezvous_score(m, relay, id, score);
     rank(r, relay, score);

@@ -19,6 +19,13 @@ static void acknowledge(struct mesh *m, const struct device_id *relay, struct de
     mesh_send_frame(m, relay, &f);
 }
 
+/* Its session with us is of before: what we have to say waits for another, and is not said into the old one. */
+static void started_anew(struct mesh *m, const struct device *d)
+{
+    if (d && d->linked && is_member(d) && !d->has_endpoint)
+        m->ops.connect(m->ops.context, &d->id, 0, true);
+}
+
 /* More strangers than a relay can mean honestly are not looked at. */
 static bool too_many(struct mesh *m, uint64_t now)
 {
@@ -35,9 +42,8 @@ static struct tell *wait_for(struct mesh *m, const struct device_id *relay, cons
     struct tell *slot = NULL;
     for (uint32_t n = 0; n < TELLS_MAX; n++) {
         struct tell *t = &m->tells[n];
-        if (t->used && id_equal(&t->asker, asker) && id_equal(&t->relay, relay))
-            slot = t;
-        else if (!t->used && !slot)
+        bool same = t->used && device_id_equal(&t->asker, asker) && device_id_equal(&t->relay, relay);
+        if (same || (!t->used && !slot))
             slot = t;
     }
     if (!slot)
@@ -54,11 +60,15 @@ void tell_received(struct mesh *m, struct device *from, const struct frame_intro
 {
     struct device_id asker, relay = from->id;
     memcpy(asker.bytes, f->device, DEVICE_ID_SIZE);
-    if (!from->relay || id_equal(&asker, &m->self) || id_equal(&asker, &relay)) {
+    if (!from->relay || device_id_equal(&asker, &m->self) || device_id_equal(&asker, &relay)) {
         m->counters.strange++;
         return;
     }
     struct device *known = devices_find(&m->devices, &asker);
+    if (f->number == 0) {
+        started_anew(m, known);
+        return;
+    }
     if (known && is_member(known)) {
         acknowledge(m, &relay, known, f->number, now);
         return;
@@ -74,7 +84,7 @@ void tell_device(struct mesh *m, struct device *d, uint64_t now)
 {
     for (uint32_t n = 0; n < TELLS_MAX && is_member(d); n++) {
         struct tell *t = &m->tells[n];
-        if (!t->used || !id_equal(&t->asker, &d->id))
+        if (!t->used || !device_id_equal(&t->asker, &d->id))
             continue;
         t->used = false;
         alarm_clear(m, &t->alarm);

@@ -1,4 +1,5 @@
 #include "net/loop.h"
+#include "base/time.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +11,6 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 32
-#define SECOND UINT64_C(1000000000)
 #define NO_DEADLINE UINT64_MAX
 
 struct watch {

@@ -13,63 +13,12 @@
 
 #define REQUEST_MAX 256
 
-static int error_of(int number)
-{
-    switch (number) {
-    case 0:
-    case EEXIST:
-        return 0;
-    case EPERM:
-    case EACCES:
-        return ERROR_PERMISSION;
-    case ENODEV:
-        return ERROR_GONE;
-    case EINVAL:
-        return ERROR_INVALID;
-    default:
-        return ERROR_IO;
-    }
-}
-
-static int open_socket(struct mnl_socket **out)
-{
-    struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    if (socket == NULL)
-        return errno == EMFILE || errno == ENFILE ? ERROR_FULL : ERROR_IO;
-    if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) != 0) {
-        mnl_socket_close(socket);
-        return ERROR_IO;
-    }
-    *out = socket;
-    return 0;
-}
-
-static int ask_once(const struct nlmsghdr *request)
-{
-    struct mnl_socket *socket;
-    int error = open_socket(&socket);
-    if (error != 0)
-        return error;
-    error = error_of(-netlink_ask(socket, request, NULL, NULL));
-    mnl_socket_close(socket);
-    return error;
-}
-
-static struct nlmsghdr *begin(void *bytes, uint16_t type, uint16_t flags)
-{
-    struct nlmsghdr *request = mnl_nlmsg_put_header(bytes);
-    request->nlmsg_type = type;
-    request->nlmsg_flags = NLM_F_REQUEST | flags;
-    request->nlmsg_seq = 1;
-    return request;
-}
-
 int netlink_add_address(uint32_t interface, const uint8_t *address, size_t address_len, uint8_t prefix_len)
 {
     _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_MAX];
     if ((address_len != 4 && address_len != 16) || prefix_len > address_len * 8)
         return ERROR_INVALID;
-    struct nlmsghdr *request = begin(bytes, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+    struct nlmsghdr *request = netlink_begin(bytes, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
     struct ifaddrmsg *what = mnl_nlmsg_put_extra_header(request, sizeof(*what));
     what->ifa_family = address_len == 4 ? AF_INET : AF_INET6;
     what->ifa_prefixlen = prefix_len;
@@ -77,19 +26,20 @@ int netlink_add_address(uint32_t interface, const uint8_t *address, size_t addre
     what->ifa_index = interface;
     mnl_attr_put(request, IFA_LOCAL, address_len, address);
     mnl_attr_put(request, IFA_ADDRESS, address_len, address);
-    return ask_once(request);
+    int error = netlink_ask_once(request);
+    return error == ERROR_EXISTS ? 0 : error;
 }
 
 int netlink_set_up(uint32_t interface)
 {
     _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_MAX];
-    struct nlmsghdr *request = begin(bytes, RTM_NEWLINK, NLM_F_ACK);
+    struct nlmsghdr *request = netlink_begin(bytes, RTM_NEWLINK, NLM_F_ACK);
     struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
     link->ifi_family = AF_UNSPEC;
     link->ifi_index = (int)interface;
     link->ifi_flags = IFF_UP;
     link->ifi_change = IFF_UP;
-    return ask_once(request);
+    return netlink_ask_once(request);
 }
 
 struct overlap {
@@ -139,7 +89,7 @@ static int take_route(const struct nlmsghdr *message, void *context)
 static int dump_routes(struct mnl_socket *socket, struct overlap *o)
 {
     _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_MAX], answer[NETLINK_MESSAGE_MAX];
-    struct nlmsghdr *request = begin(bytes, RTM_GETROUTE, NLM_F_DUMP);
+    struct nlmsghdr *request = netlink_begin(bytes, RTM_GETROUTE, NLM_F_DUMP);
     struct rtmsg *what = mnl_nlmsg_put_extra_header(request, sizeof(*what));
     what->rtm_family = AF_INET;
     if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
@@ -162,7 +112,7 @@ int netlink_overlaps_ipv4(uint32_t interface, const uint8_t address[4], uint8_t 
     struct mnl_socket *socket;
     if (prefix_len > 32)
         return ERROR_INVALID;
-    int error = open_socket(&socket);
+    int error = netlink_open_socket(&socket);
     if (error != 0)
         return error;
     error = dump_routes(socket, &o);

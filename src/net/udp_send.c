@@ -6,12 +6,12 @@
 #include <sys/socket.h>
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "net/compat.h"
 #include "net/loop.h"
 #include "net/udp_internal.h"
 
 #define WAIT_MAX UINT64_C(100000000) /* ns */
-#define MILLISECOND UINT64_C(1000000)
 #define PENDING_ERRORS_MAX 16u
 
 /* Packet info and UDP_SEGMENT. */

@@ -95,9 +95,9 @@ static void complain_of_key(struct reader *r, const struct node *key, const stru
     for (size_t i = 0; i < count; i++)
         consider(key->text, words[i].name, &best, &best_distance);
     if (best)
-        complain(&r->complaints, key->at, "unknown key \"", key->text, "\"; did you mean \"", best, "\"?", NULL);
+        complain(&r->complaints, key->at, "unknown key \"", key->text, "\"; did you mean \"", best, "\"?");
     else
-        complain(&r->complaints, key->at, "unknown key \"", key->text, "\"; what may stand here: ", known, NULL);
+        complain(&r->complaints, key->at, "unknown key \"", key->text, "\"; what may stand here: ", known);
 }
 
 /* Reads each value by its key's row; returns a bit for each row whose key was there. */
@@ -108,7 +108,7 @@ static uint32_t read_map(struct reader *r, const struct node *map, const struct 
     for (const struct node *key = map->child; key && key->next; key = key->next->next) {
         if (key->kind != NODE_SCALAR) {
             if (key->kind != NODE_WRONG)
-                complain(&r->complaints, key->at, "a key must be a word; what may stand here: ", known, NULL);
+                complain(&r->complaints, key->at, "a key must be a word; what may stand here: ", known);
             continue;
         }
         const struct keyword *word = find_keyword(words, count, key->text);
@@ -118,7 +118,7 @@ static uint32_t read_map(struct reader *r, const struct node *map, const struct 
         }
         uint32_t bit = 1u << (word - words);
         if (seen & bit)
-            complain(&r->complaints, key->at, "\"", key->text, "\" stands here twice; put both into one", NULL);
+            complain(&r->complaints, key->at, "\"", key->text, "\" stands here twice; put both into one");
         else
             word->read(r, key->next);
         seen |= bit;
@@ -137,10 +137,10 @@ static void complain_of_unknown(struct reader *r, const struct node *node)
         consider(node->text, known, &best, &best_distance);
     if (best)
         complain(&r->complaints, node->at, "no group or device is called \"", node->text, "\"; did you mean \"", best,
-                 "\"?", NULL);
+                 "\"?");
     else
         complain(&r->complaints, node->at, "no group or device is called \"", node->text,
-                 "\"; invite a device of that name or into that group first", NULL);
+                 "\"; invite a device of that name or into that group first");
 }
 
 static bool look_up(struct reader *r, const struct node *node, struct subject *out)
@@ -152,14 +152,14 @@ static bool look_up(struct reader *r, const struct node *node, struct subject *o
     }
     if (!name_is_valid(node->text, strlen(node->text))) {
         complain(&r->complaints, node->at, "\"", node->text,
-                 "\" is no name; names are of a-z, 0-9 and inner hyphens, at most 63 of them", NULL);
+                 "\" is no name; names are of a-z, 0-9 and inner hyphens, at most 63 of them");
         return false;
     }
     bool is_group = r->names->group(r->names->context, node->text, &group);
     bool is_device = r->names->device(r->names->context, node->text, &device);
     if (is_group && is_device)
         complain(&r->complaints, node->at, "\"", node->text,
-                 "\" is both a group and a device; rename one, so that it is clear who is meant", NULL);
+                 "\" is both a group and a device; rename one, so that it is clear who is meant");
     else if (!is_group && !is_device)
         complain_of_unknown(r, node);
     *out = is_group ? group : device;
@@ -182,15 +182,15 @@ static void read_name(struct reader *r, uint32_t which, const struct node *node)
     if (node->kind == NODE_WRONG)
         return;
     if (node->kind != NODE_SCALAR) {
-        complain(&r->complaints, node->at, "here must stand the name of a group or of a device", NULL);
+        complain(&r->complaints, node->at, "here must stand the name of a group or of a device");
         return;
     }
     if (!look_up(r, node, &subject))
         return;
     if (is_named_already(side, *count, &subject))
-        complain(&r->complaints, node->at, "\"", node->text, "\" stands in this list already", NULL);
+        complain(&r->complaints, node->at, "\"", node->text, "\" stands in this list already");
     else if (*count == SIDE_MAX)
-        complain(&r->complaints, node->at, "a list holds at most 256 names; put the devices into a group", NULL);
+        complain(&r->complaints, node->at, "a list holds at most 256 names; put the devices into a group");
     else
         side[(*count)++] = (struct named){.subject = subject, .name = node->text};
 }
@@ -202,7 +202,7 @@ static void read_side(struct reader *r, uint32_t which, const struct node *value
         return;
     }
     if (!value->child)
-        complain(&r->complaints, value->at, "the list is empty; name a group or a device, or take the rule out", NULL);
+        complain(&r->complaints, value->at, "the list is empty; name a group or a device, or take the rule out");
     for (const struct node *item = value->child; item; item = item->next)
         read_name(r, which, item);
 }
@@ -262,8 +262,7 @@ static void read_port(struct reader *r, uint8_t protocol, const struct node *nod
         add_grant(r, protocol, low, high);
     else
         complain(&r->complaints, node->at, "\"", node->kind == NODE_SCALAR ? node->text : "...",
-                 "\" is no port; ports are 502, \"9000-9010\" (1 to 65535, the lower first), a list of those, or any",
-                 NULL);
+                 "\" is no port; ports are 502, \"9000-9010\" (1 to 65535, the lower first), a list of those, or any");
 }
 
 static bool is_any(const struct node *node)
@@ -282,8 +281,7 @@ static void read_ports(struct reader *r, uint8_t protocol, const struct node *va
         return;
     }
     if (!value->child)
-        complain(&r->complaints, value->at, "the list is empty; write the ports into it, or any, or leave the key out",
-                 NULL);
+        complain(&r->complaints, value->at, "the list is empty; write the ports into it, or any, or leave the key out");
     for (const struct node *item = value->child; item; item = item->next)
         read_port(r, protocol, item);
 }
@@ -303,7 +301,7 @@ static void read_icmp(struct reader *r, const struct node *value)
     if (is_any(value))
         add_grant(r, GRANT_ICMP, 0, 0);
     else if (value->kind != NODE_WRONG)
-        complain(&r->complaints, value->at, "icmp can only be \"any\"", NULL);
+        complain(&r->complaints, value->at, "icmp can only be \"any\"");
 }
 
 /* ---- Rules ---- */
@@ -348,10 +346,10 @@ static void add_rules(struct reader *r, const struct node *node)
     const struct draft *d = &r->draft;
     uint32_t pairs = d->side_counts[0] * d->side_counts[1];
     if (d->grants_overflow)
-        complain(&r->complaints, node->at, "the rule has more than 256 separate ports and ranges; split it", NULL);
+        complain(&r->complaints, node->at, "the rule has more than 256 separate ports and ranges; split it");
     if (pairs > RULES_MAX - r->set->count)
         complain(&r->complaints, node->at, "with this rule there are more than 4096 (one for each pair of names); ",
-                 "put devices into groups", NULL);
+                 "put devices into groups");
     if (r->complaints.any || r->error || !reserve(r, pairs))
         return;
     for (uint32_t i = 0; i < d->side_counts[0]; i++)
@@ -368,11 +366,11 @@ static const struct keyword rule_words[RULE_WORDS] = {
 static void check_completeness(struct reader *r, const struct node *node, uint32_t seen)
 {
     if (!(seen & 1u << WORD_FROM))
-        complain(&r->complaints, node->at, "the rule lacks \"from\": who may begin", NULL);
+        complain(&r->complaints, node->at, "the rule lacks \"from\": who may begin");
     if (!(seen & 1u << WORD_TO))
-        complain(&r->complaints, node->at, "the rule lacks \"to\": with whom", NULL);
+        complain(&r->complaints, node->at, "the rule lacks \"to\": with whom");
     if (!(seen & (1u << WORD_TCP | 1u << WORD_UDP | 1u << WORD_ICMP)))
-        complain(&r->complaints, node->at, "the rule allows nothing; add tcp, udp or icmp", NULL);
+        complain(&r->complaints, node->at, "the rule allows nothing; add tcp, udp or icmp");
 }
 
 static void read_rule(struct reader *r, const struct node *node)
@@ -380,7 +378,7 @@ static void read_rule(struct reader *r, const struct node *node)
     if (node->kind == NODE_WRONG)
         return;
     if (node->kind != NODE_MAP) {
-        complain(&r->complaints, node->at, "a rule is a map: {from: NAME, to: NAME, tcp: PORTS}", NULL);
+        complain(&r->complaints, node->at, "a rule is a map: {from: NAME, to: NAME, tcp: PORTS}");
         return;
     }
     r->draft.side_counts[0] = r->draft.side_counts[1] = r->draft.grant_count = 0;
@@ -395,7 +393,7 @@ static void read_allow(struct reader *r, const struct node *value)
     if (value->kind == NODE_WRONG || value->empty)
         return;
     if (value->kind != NODE_LIST) {
-        complain(&r->complaints, value->at, "\"allow\" is a list of rules; begin each one with \"- \"", NULL);
+        complain(&r->complaints, value->at, "\"allow\" is a list of rules; begin each one with \"- \"");
         return;
     }
     for (const struct node *rule = value->child; rule && !r->error; rule = rule->next)
@@ -410,14 +408,14 @@ static void read_root(struct reader *r, const struct node *root)
     if (root->kind == NODE_MAP)
         read_map(r, root, words, 1, "allow");
     else
-        complain(&r->complaints, root->at, "a policy is a map with the key \"allow\", which holds the rules", NULL);
+        complain(&r->complaints, root->at, "a policy is a map with the key \"allow\", which holds the rules");
 }
 
 static int read_text(struct reader *r, const char *text, size_t len)
 {
     struct node *root = NULL;
     if (len > POLICY_TEXT_MAX) {
-        complain(&r->complaints, (struct place){1, 1}, "the file is larger than 1 MiB; put devices into groups", NULL);
+        complain(&r->complaints, (struct place){1, 1}, "the file is larger than 1 MiB; put devices into groups");
         return ERROR_MALFORMED;
     }
     int error = tree_parse(&root, text, len, &r->complaints);

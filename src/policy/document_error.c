@@ -12,7 +12,7 @@ static void write_piece(struct writing *w, const char *piece)
         *w->at++ = *piece >= ' ' && *piece <= '~' ? *piece : '?';
 }
 
-void complain(struct complaints *c, struct place at, ...)
+void complain_pieces(struct complaints *c, struct place at, ...)
 {
     c->any = true;
     if (c->count == c->max)

@@ -14,9 +14,10 @@ struct place {
     uint32_t line, column; /* from 1 */
 };
 
-/* The pieces (`const char *`, NULL at the end) are joined, what is not printable ASCII is shown as '?', and what does
- * not fit is cut off. */
-void complain(struct complaints *c, struct place at, ...) __attribute__((sentinel));
+/* The pieces (`const char *`) are joined, what is not printable ASCII is shown as '?', and what does not fit is cut
+ * off. */
+#define complain(complaints, at, ...) complain_pieces(complaints, at, __VA_ARGS__, (const char *)NULL)
+void complain_pieces(struct complaints *c, struct place at, ...) __attribute__((sentinel));
 /* In order of place. */
 void complaints_sort(struct complaints *c);
 

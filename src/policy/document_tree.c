@@ -57,8 +57,7 @@ static void open_node(struct growth *g, enum node_kind kind, const yaml_event_t 
     if (!node)
         return;
     if (g->depth == TREE_DEPTH_MAX) {
-        complain(g->complaints, node->at, "lists and maps are nested too deeply here; a policy needs no such depth",
-                 NULL);
+        complain(g->complaints, node->at, "lists and maps are nested too deeply here; a policy needs no such depth");
         g->error = ERROR_MALFORMED;
         return;
     }
@@ -70,25 +69,24 @@ static void refuse_marks(struct growth *g, const yaml_event_t *event, const yaml
 {
     if (anchor)
         complain(g->complaints, place_of(&event->start_mark), "anchors (&", (const char *)anchor,
-                 ") are not allowed; write it out", NULL);
+                 ") are not allowed; write it out");
     if (tag)
         complain(g->complaints, place_of(&event->start_mark), "tags (", (const char *)tag,
-                 ") are not allowed; leave it out", NULL);
+                 ") are not allowed; leave it out");
 }
 
 static void on_document(struct growth *g, const yaml_event_t *event)
 {
     if (g->documents++ == 0)
         return;
-    complain(g->complaints, place_of(&event->start_mark), "a second document begins here; a policy is one document",
-             NULL);
+    complain(g->complaints, place_of(&event->start_mark), "a second document begins here; a policy is one document");
     g->error = ERROR_MALFORMED;
 }
 
 static void on_alias(struct growth *g, const yaml_event_t *event)
 {
     complain(g->complaints, place_of(&event->start_mark), "aliases (*", (const char *)event->data.alias.anchor,
-             ") are not allowed; write it out", NULL);
+             ") are not allowed; write it out");
     (void)add_node(g, NODE_WRONG, event);
 }
 
@@ -143,7 +141,7 @@ static void refuse_text(struct growth *g, const yaml_parser_t *parser)
     bool placed = parser->problem_mark.line > 0 || parser->problem_mark.column > 0;
     complain(g->complaints, place_of(placed ? &parser->problem_mark : &parser->mark),
              "this is not YAML: ", parser->problem ? parser->problem : "it cannot be read", parser->context ? ", " : "",
-             parser->context ? parser->context : "", NULL);
+             parser->context ? parser->context : "");
     g->error = ERROR_MALFORMED;
 }
 

@@ -71,7 +71,7 @@ int flow_table_new(struct flow_table **out, uint32_t buckets, const uint8_t key[
     if (buckets == 0 || (buckets & (buckets - 1)) != 0)
         return ERROR_INVALID;
     struct flow_table *t = calloc(1, sizeof(*t));
-    struct bucket *all = calloc(buckets, sizeof(*all));
+    struct bucket *all = calloc(buckets, sizeof(*all)); /* zero is unlocked; an idle node's pages stay untouched */
     if (!t || !all) {
         free(t);
         free(all);
@@ -79,8 +79,6 @@ int flow_table_new(struct flow_table **out, uint32_t buckets, const uint8_t key[
     }
     *t = (struct flow_table){.mask = buckets - 1, .buckets = all};
     memcpy(t->key, key, sizeof(t->key));
-    for (uint32_t i = 0; i < buckets; i++)
-        atomic_init(&all[i].locked, false);
     *out = t;
     return 0;
 }
@@ -141,7 +139,7 @@ static struct flow *give_up(struct bucket *b, uint64_t newcomer)
     for (uint32_t i = 0; i < BUCKET_FLOWS; i++) {
         struct flow *f = &b->flows[i];
         uint32_t count = count_of_peer(b, f->key.peer) + (f->key.peer == newcomer);
-        if (count > most || (count == most && f->seen < victim->seen)) {
+        if (!victim || count > most || (count == most && f->seen < victim->seen)) {
             victim = f;
             most = count;
         }

@@ -118,28 +118,6 @@ static uint64_t get_number(struct cursor *c, uint64_t max)
     return c->error ? 0 : value;
 }
 
-static void get_subject(struct cursor *c, struct subject *out)
-{
-    size_t len;
-    const uint8_t *bytes = cbor_get_bytes(c, &len);
-    if (bytes && len == SUBJECT_SIZE)
-        memcpy(out->bytes, bytes, SUBJECT_SIZE);
-    else
-        cursor_fail(c, ERROR_MALFORMED);
-}
-
-static void get_name(struct cursor *c, char out[NAME_MAX_LEN + 1])
-{
-    size_t len;
-    const char *text = cbor_get_text(c, &len);
-    if (text && name_is_valid(text, len)) {
-        memcpy(out, text, len);
-        out[len] = 0;
-    } else {
-        cursor_fail(c, ERROR_MALFORMED);
-    }
-}
-
 static bool is_known_protocol(uint8_t protocol)
 {
     return protocol == GRANT_ICMP || protocol == GRANT_TCP || protocol == GRANT_UDP;
@@ -147,8 +125,7 @@ static bool is_known_protocol(uint8_t protocol)
 
 static void get_grant(struct rule_reader *r, struct grant *out)
 {
-    if (cbor_get_array(r->c) != 3)
-        cursor_fail(r->c, ERROR_MALFORMED);
+    (void)cbor_get_count(r->c, 3, 3);
     out->protocol = (uint8_t)get_number(r->c, UINT8_MAX);
     out->low = (uint16_t)get_number(r->c, UINT16_MAX);
     out->high = (uint16_t)get_number(r->c, UINT16_MAX);
@@ -185,16 +162,16 @@ static void get_field(struct rule_reader *r)
         r->seen |= 1u << key;
     switch (key) {
     case KEY_FROM:
-        get_subject(r->c, &r->rule->from);
+        cbor_get_exactly(r->c, r->rule->from.bytes, SUBJECT_SIZE);
         return;
     case KEY_TO:
-        get_subject(r->c, &r->rule->to);
+        cbor_get_exactly(r->c, r->rule->to.bytes, SUBJECT_SIZE);
         return;
     case KEY_FROM_NAME:
-        get_name(r->c, r->rule->from_name);
+        name_get(r->c, r->rule->from_name);
         return;
     case KEY_TO_NAME:
-        get_name(r->c, r->rule->to_name);
+        name_get(r->c, r->rule->to_name);
         return;
     case KEY_LINE:
         r->rule->line = (uint32_t)get_number(r->c, UINT32_MAX);

@@ -10,7 +10,8 @@
 #include "base/error.h"
 
 /* As the system calls of these names, but each returns a negative errno on failure. `open` gives files mode 0600, and
- * (as root) the owner of the directory. */
+ * (as root) the owner of the directory; it follows no link, and refuses (EPERM) what is no regular file and, as root,
+ * to write to what has another name as well. */
 struct files_calls {
     int (*open)(void *context, int dir, const char *name, int flags);
     ssize_t (*read)(void *context, int fd, void *out, size_t len);

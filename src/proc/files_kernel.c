@@ -15,6 +15,17 @@ static int result_of(int result)
     return result < 0 ? -errno : result;
 }
 
+/* A role may have put anything into its directory under this name. Root writes through no second name of a file that is
+ * another's. */
+static int check_plain(int fd, int flags)
+{
+    struct stat status;
+    bool changes = (flags & O_ACCMODE) != O_RDONLY;
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    return S_ISREG(status.st_mode) && (!changes || geteuid() != 0 || status.st_nlink <= 1) ? 0 : -EPERM;
+}
+
 /* What root writes into a role's directory is for the role to read and remove. */
 static int give_to_owner_of(int dir, int fd)
 {
@@ -24,13 +35,18 @@ static int give_to_owner_of(int dir, int fd)
     return 0;
 }
 
+/* O_TRUNC waits until it is known what would be cut off. */
 static int kernel_open(void *context, int dir, const char *name, int flags)
 {
     UNUSED(context);
-    int fd = openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
-    if (fd < 0 || (flags & O_CREAT) == 0 || geteuid() != 0)
-        return result_of(fd);
-    int error = give_to_owner_of(dir, fd);
+    int fd = openat(dir, name, (flags & ~O_TRUNC) | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+    if (fd < 0)
+        return -errno;
+    int error = check_plain(fd, flags);
+    if (error == 0 && (flags & O_CREAT) != 0 && geteuid() == 0)
+        error = give_to_owner_of(dir, fd);
+    if (error == 0 && (flags & O_TRUNC) != 0)
+        error = result_of(ftruncate(fd, 0));
     if (error == 0)
         return fd;
     close(fd);

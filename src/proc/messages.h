@@ -34,6 +34,7 @@ enum proc_fd {
 #define IPC_STEP_SIZE 360 /* struct static_step; asserted where both are seen */
 #define IPC_HEAD_SIZE 176 /* a signed head */
 #define IPC_ID_SIZE 16
+#define IPC_NAME_MAX 63
 #define IPC_PUBLIC_SIZE 32
 #define IPC_HASH 32
 
@@ -77,6 +78,8 @@ enum ipc_kind {
     IPC_PING = 21,        /* struct ipc_ping */
     IPC_ASK_STATUS = 22,  /* struct ipc_number */
     IPC_USE_KEY = 23,     /* joining: struct ipc_number, enum static_key_slot */
+    IPC_PART = 25,        /* struct ipc_part: we are a relay, and these two may meet no longer */
+    IPC_SEEK = 26,        /* a device's name, which nobody has that the engine was told of */
     /* both ways: a control frame to or from a device; the controller's own id is all 0xff. */
     IPC_FRAME = 24, /* struct ipc_frame, then the frame */
 
@@ -85,7 +88,7 @@ enum ipc_kind {
     IPC_MEET = 33,     /* struct ipc_meet, then the ASK frame */
     IPC_LEARN = 34,    /* struct ipc_learn, then opening, then head */
     IPC_PONG = 35,     /* struct ipc_pong */
-    IPC_STATUS = 36,   /* struct ipc_status, then message_peer_status each */
+    IPC_STATUS = 36,   /* struct ipc_status, then struct ipc_peer_status each */
     IPC_INTRUDER = 37, /* struct ipc_id: a used invite's key initiated */
     IPC_SEEN = 38,     /* struct ipc_id: it completed a handshake under its own key */
 
@@ -174,6 +177,10 @@ struct ipc_met {
     uint32_t asker_len, target_len;
 };
 
+struct ipc_part {
+    uint8_t a[IPC_ID_SIZE], b[IPC_ID_SIZE];
+};
+
 struct ipc_learn {
     uint8_t from[IPC_ID_SIZE];
     uint32_t opening_len, head_len;
@@ -210,7 +217,7 @@ struct ipc_status {
     uint32_t number;
     uint32_t peer_count;
     uint32_t more;          /* another IPC_STATUS follows */
-    uint32_t counter_count; /* names are engine_counter_name(i) */
+    uint32_t counter_count; /* the engine's, then the mesh's */
     uint64_t counters[IPC_COUNTERS_MAX];
 };
 
@@ -232,7 +239,8 @@ enum ipc_note_kind {
     NOTE_CONTROLLER_UP = 3,
     NOTE_CONTROLLER_DOWN = 4,
     NOTE_KEEP_PORT = 5,
-    NOTE_LISTEN_PORT = 6
+    NOTE_LISTEN_PORT = 6,
+    NOTE_RELAY_RATE = 7 /* Mb/s of each origin, as a relay */
 };
 struct ipc_note {
     uint32_t kind;

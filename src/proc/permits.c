@@ -32,7 +32,8 @@ static const struct ipc_permit engine_from_state[] = {
     {IPC_DEVICE_GONE, ALWAYS, EXACTLY(ipc_id), 0},    {IPC_HEAD, ALWAYS, IPC_HEAD_SIZE, IPC_HEAD_SIZE, 0},
     {IPC_MET, ALWAYS, FOLLOWED(ipc_met), 0},          {IPC_PING, ALWAYS, EXACTLY(ipc_ping), 0},
     {IPC_ASK_STATUS, ALWAYS, EXACTLY(ipc_number), 0}, {IPC_USE_KEY, ALWAYS, EXACTLY(ipc_number), 0},
-    {IPC_FRAME, ALWAYS, FOLLOWED(ipc_frame), 0},
+    {IPC_FRAME, ALWAYS, FOLLOWED(ipc_frame), 0},      {IPC_PART, ALWAYS, EXACTLY(ipc_part), 0},
+    {IPC_SEEK, ALWAYS, 1, IPC_NAME_MAX, 0},
 };
 static const struct ipc_permit engine_from_controller[] = {
     {IPC_FRAME, ALWAYS, FOLLOWED(ipc_frame), 0},

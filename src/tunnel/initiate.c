@@ -5,6 +5,7 @@
 
 /* Timestamps advance in steps of 2^24 ns, so that they tell no more of the clock than they must. */
 #define TIMESTAMP_STEP (UINT64_C(1) << 24)
+#define RELAYED_ATTEMPTS 3 /* on one path through a relay; then another is to be found */
 #define TAI64_EPOCH UINT64_C(0x400000000000000a)
 
 static void make_timestamp(struct peer *p, uint64_t wall, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
@@ -89,7 +90,23 @@ static bool fulfilled(const struct peer *p)
     return p->session_current && p->session_current->born >= p->last_handshake_sent;
 }
 
-void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions)
+/* A relay passes nothing on for whom it does not permit (any more), and says nothing of it. */
+static bool leads_nowhere(const struct peer *p)
+{
+    struct endpoint to;
+    return p->unanswered >= RELAYED_ATTEMPTS && tunnel_peer_endpoint(p, &to) && to.family == ENDPOINT_RELAYED;
+}
+
+static void give_path_up(struct peer *p, struct tunnel_actions *actions)
+{
+    handshake_end(p);
+    p->retransmit_at = 0;
+    tunnel_peer_forget_endpoint(p->tunnel, p->id);
+    action_link(actions, p, false);
+}
+
+static void initiate_after(struct peer *p, uint64_t pause, bool retry, struct tunnel_time now,
+                           struct tunnel_actions *actions)
 {
     struct tunnel *t = p->tunnel;
     const struct identity *own = atomic_load(&t->identity);
@@ -97,9 +114,13 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
         p->attempts = 0;
     if (!own || !t->up || !atomic_load(&p->endpoint))
         return;
-    if (p->last_handshake_sent != 0 && now.monotonic < p->last_handshake_sent + REKEY_TIMEOUT) {
+    if (p->last_handshake_sent != 0 && now.monotonic < p->last_handshake_sent + pause) {
         if (p->retransmit_at == 0 && !fulfilled(p))
-            p->retransmit_at = p->last_handshake_sent + REKEY_TIMEOUT;
+            p->retransmit_at = p->last_handshake_sent + pause;
+        return;
+    }
+    if (leads_nowhere(p)) {
+        give_path_up(p, actions);
         return;
     }
     handshake_end(p);
@@ -107,6 +128,8 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     if (!h)
         return; /* out of memory: the next packet asks again */
     p->last_handshake_sent = now.monotonic;
+    if (p->unanswered < RELAYED_ATTEMPTS)
+        p->unanswered++;
     timers_initiation_sent(p, now.monotonic);
 
     struct static_step *step = &action_add(actions, TUNNEL_ACTION_STATIC_STEP)->static_step;
@@ -128,26 +151,39 @@ void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_
     }
 }
 
+void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions)
+{
+    initiate_after(p, REKEY_TIMEOUT, retry, now, actions);
+}
+
 #define FRESH (60 * SECOND)
+
+static void begin_handshake(struct peer *p, uint64_t pause, struct tunnel_time now, struct tunnel_actions *actions)
+{
+    if (!p->tunnel->up)
+        p->resume = true;
+    if (p->handshake && p->retransmit_at != 0 && now.monotonic < p->last_handshake_sent + pause)
+        return;
+    initiate_after(p, pause, false, now, actions);
+    timers_arm(p);
+}
 
 void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, peer);
     bool fresh =
         p && p->session_current && !p->session_current->expired && now.monotonic < p->session_current->born + FRESH;
-    if (!fresh || !t->up)
-        tunnel_peer_reconnect(t, peer, now, actions);
+    if (p && (!fresh || !t->up))
+        begin_handshake(p, REKEY_TIMEOUT, now, actions);
 }
 
 void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct peer *p = tunnel_peer(t, peer);
-    if (p && !t->up)
-        p->resume = true;
-    if (!p || (p->handshake && p->retransmit_at != 0))
+    if (!p)
         return;
-    initiate(p, false, now, actions);
-    timers_arm(p);
+    p->lost_at = now.monotonic;
+    begin_handshake(p, RECONNECT_TIME, now, actions);
 }
 
 /* Sends a handshake message to where the peer is, with its macs. */
@@ -252,7 +288,7 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
     }
     session_begin_as_initiator(s, p->handshake);
     retire_handshake(p);
-    peer_set_endpoint(p, &step->from);
+    peer_roam(p, &step->from);
     add_bytes(&p->rx_bytes, sizeof(struct message_response));
     timers_packet_received(p, now.monotonic);
     timers_session_derived(p, now.monotonic);

@@ -90,14 +90,17 @@ struct peer {
     uint64_t persistent_at;
     uint64_t link_at;                  /* when the last session is too old to use */
     uint64_t last_handshake_sent;      /* initiation or response; monotonic; 0 never */
+    uint64_t lost_at;                  /* sessions born until then are lost at the peer */
     uint64_t last_initiation_consumed; /* monotonic; 0 never */
     uint64_t last_handshake;           /* wall */
     uint64_t last_timestamp;           /* wall; of our last initiation to it, which the next one must exceed */
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
     uint16_t keepalive; /* s */
     uint8_t attempts;   /* initiations without an answer */
+    uint8_t unanswered; /* the same on the path in use, also while packets go on asking */
     bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
     bool silent;        /* listened to and never answered */
+    _Atomic bool stays; /* at a direct endpoint, whatever it speaks from */
     void (*attachment_release)(struct reclaim_item *attachment);
 };
 
@@ -206,6 +209,9 @@ must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, con
 struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
 /* False without memory: the old endpoint serves until there is some. */
 bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
+/* Whether what a peer spoke from is where it is from now on. */
+bool peer_may_roam(const struct peer *p, const struct endpoint *from);
+void peer_roam(struct peer *p, const struct endpoint *from);
 void peer_forget_local(struct peer *p);
 /* Ends sessions and handshake; timers that depend on them stop. */
 void peer_reset(struct peer *p);
@@ -230,6 +236,9 @@ void session_discard(struct session *s);
 void session_retire(struct session *s);
 
 /* initiate.c */
+/* How soon another initiation may follow one when the caller knows that there is no session. */
+#define RECONNECT_TIME (900 * SECOND / 1000)
+
 /* Begins a handshake unless one was begun within REKEY_TIMEOUT; then the retransmission timer sees to it. */
 void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions);
 /* A peer that goes may come back with the same key: what it then gets must exceed what it got. */

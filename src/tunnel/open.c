@@ -94,12 +94,6 @@ static bool received(struct peer *p, bool data, uint64_t now)
     return atomic_load(&p->armed) > now + KEEPALIVE_TIMEOUT;
 }
 
-static bool roamed(const struct peer *p, const struct endpoint *from)
-{
-    const struct published_endpoint *known = atomic_load_explicit(&p->endpoint, memory_order_acquire);
-    return !known || !endpoint_equal(&known->endpoint, from);
-}
-
 static void finish_run(const struct run *run, uint64_t now, struct tunnel_notice *notices, size_t *count)
 {
     struct session *s = run->session;
@@ -115,7 +109,7 @@ static void finish_run(const struct run *run, uint64_t now, struct tunnel_notice
         bits |= TUNNEL_NOTICE_CONFIRMED;
     if (renewal_due(s, now))
         bits |= TUNNEL_NOTICE_HANDSHAKE;
-    if (roamed(p, run->from))
+    if (peer_may_roam(p, run->from))
         bits |= TUNNEL_NOTICE_ROAMED;
     if (bits == 0)
         return;

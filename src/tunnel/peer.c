@@ -226,11 +226,27 @@ bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
     if (!published)
         return false;
     published->endpoint = *endpoint;
+    p->unanswered = 0;
     atomic_store_explicit(&p->endpoint, published, memory_order_release);
     atomic_store_explicit(&p->handshake_asked, 0, memory_order_relaxed);
     if (old)
         reclaim_retire(&p->tunnel->reclaim, &old->retired, release_item);
     return true;
+}
+
+bool peer_may_roam(const struct peer *p, const struct endpoint *from)
+{
+    const struct published_endpoint *known = atomic_load_explicit(&p->endpoint, memory_order_acquire);
+    if (!known)
+        return true;
+    bool stays = known->endpoint.family != ENDPOINT_RELAYED && atomic_load_explicit(&p->stays, memory_order_relaxed);
+    return !stays && !endpoint_equal(&known->endpoint, from);
+}
+
+void peer_roam(struct peer *p, const struct endpoint *from)
+{
+    if (peer_may_roam(p, from))
+        peer_set_endpoint(p, from);
 }
 
 void peer_forget_local(struct peer *p)
@@ -291,6 +307,13 @@ void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds,
     timers_arm(p);
     if (turned_on && t->up)
         action_flush(actions, p, true);
+}
+
+void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    if (p)
+        atomic_store_explicit(&p->stays, stays, memory_order_relaxed);
 }
 
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent)

@@ -58,13 +58,14 @@ static void make_current(struct peer *p, struct session *s)
 
 /* Initiations that cross make two sessions. Left alone, each side would send with its own and both would renew, which
  * ends sessions that the other still sends with. So whoever has the greater public key sends with the other's session
- * once it is in use. Nobody begins a handshake within REKEY_TIMEOUT of having answered one: two so close crossed. */
+ * once it is in use. Nobody begins a handshake within REKEY_TIMEOUT of having answered one: two so close crossed.
+ * But for who knows that the peer has lost its sessions: those from before cross nothing. */
 static bool yields(const struct peer *p, const struct session *theirs, const struct session *ours)
 {
     const struct identity *own = atomic_load(&p->tunnel->identity);
     uint64_t apart = theirs->born > ours->born ? theirs->born - ours->born : ours->born - theirs->born;
-    return !theirs->expired && !theirs->initiator && ours->initiator && apart < REKEY_TIMEOUT && own &&
-           memcmp(own->public_key, p->public_key, X25519_SIZE) > 0;
+    return !theirs->expired && theirs->born > p->lost_at && !theirs->initiator && ours->initiator &&
+           apart < REKEY_TIMEOUT && own && memcmp(own->public_key, p->public_key, X25519_SIZE) > 0;
 }
 
 void session_begin_as_initiator(struct session *s, struct handshake *h)

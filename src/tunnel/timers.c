@@ -46,6 +46,7 @@ void timers_handshake_complete(struct peer *p, struct tunnel_time now)
 {
     p->retransmit_at = NOT_PENDING;
     p->attempts = 0;
+    p->unanswered = 0;
     p->last_handshake = now.wall;
 }
 
@@ -63,19 +64,19 @@ void timers_stop(struct peer *p)
     timers_arm(p);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+static uint64_t sooner(uint64_t a, uint64_t b)
 {
     return b != NOT_PENDING && b < a ? b : a;
 }
 
 static uint64_t next_of(const struct peer *p)
 {
-    uint64_t at = earlier(TIMER_NEVER, p->retransmit_at);
-    at = earlier(at, p->zero_at);
-    at = earlier(at, p->link_at);
-    at = earlier(at, p->persistent_at);
-    at = earlier(at, atomic_load(&p->keepalive_at));
-    return earlier(at, atomic_load(&p->new_handshake_at));
+    uint64_t at = sooner(TIMER_NEVER, p->retransmit_at);
+    at = sooner(at, p->zero_at);
+    at = sooner(at, p->link_at);
+    at = sooner(at, p->persistent_at);
+    at = sooner(at, atomic_load(&p->keepalive_at));
+    return sooner(at, atomic_load(&p->new_handshake_at));
 }
 
 void timers_arm(struct peer *p)

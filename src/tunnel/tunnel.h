@@ -96,7 +96,8 @@ enum tunnel_action_kind {
                                   nothing is */
     TUNNEL_ACTION_DISCARD,     /* the sealing thread: drop what is staged for `peer` */
     TUNNEL_ACTION_LINK,        /* for information: a handshake with `peer` was completed (`up`); or one was given up, or
-                                  its last session ended */
+                                  its last session ended. On a relayed path it is given up, and the path forgotten,
+                                  after three initiations without an answer */
     TUNNEL_ACTION_INTRUDER,    /* for information: `peer`, which is silent, began a handshake */
 };
 
@@ -185,13 +186,17 @@ void tunnel_peer_set_keepalive(struct tunnel *t, peer_id peer, uint16_t seconds,
 /* The greatest initiation timestamp that was persisted for this peer; older ones are refused from now on. */
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE]);
 
+/* The peer is a relay: it is where it was said to be, and by speaking from elsewhere, or through another relay, it does
+ * not leave a direct endpoint that it has. */
+void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays);
 /* Its initiations are authenticated, told (TUNNEL_ACTION_INTRUDER) and never answered. */
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent);
 /* Begins a handshake, unless one is under way or the session is under a minute old; when the interface comes up, while
  * it is down. */
 void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
 
-/* The same, however young the session: the caller knows that the peer has lost it. */
+/* The same, however young the session: the caller knows that the peer has lost it. Each second a fresh initiation goes
+ * out, if called that often. */
 void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);
 
 /* What the caller keeps beside a peer, for all threads: retired when the peer is removed or another takes its place. */

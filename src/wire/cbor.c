@@ -307,6 +307,16 @@ const uint8_t *cbor_get_bytes(struct cursor *c, size_t *len)
     return get_string(c, CBOR_BYTES, len);
 }
 
+void cbor_get_exactly(struct cursor *c, void *out, size_t len)
+{
+    size_t there;
+    const uint8_t *bytes = cbor_get_bytes(c, &there);
+    if (!bytes || there != len)
+        cursor_fail(c, ERROR_MALFORMED);
+    else
+        memcpy(out, bytes, len);
+}
+
 const char *cbor_get_text(struct cursor *c, size_t *len)
 {
     return (const char *)get_string(c, CBOR_TEXT, len);
@@ -315,6 +325,14 @@ const char *cbor_get_text(struct cursor *c, size_t *len)
 uint64_t cbor_get_array(struct cursor *c)
 {
     return get_value(c, CBOR_ARRAY);
+}
+
+uint32_t cbor_get_count(struct cursor *c, uint32_t least, uint32_t most)
+{
+    uint64_t count = cbor_get_array(c);
+    if (count < least || count > most)
+        cursor_fail(c, ERROR_MALFORMED);
+    return cursor_error(c) ? 0 : (uint32_t)count;
 }
 
 uint64_t cbor_get_map(struct cursor *c)

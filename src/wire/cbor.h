@@ -47,7 +47,11 @@ uint64_t cbor_get_unsigned(struct cursor *c);
 uint64_t cbor_get_negative(struct cursor *c);
 const uint8_t *cbor_get_bytes(struct cursor *c, size_t *len);
 const char *cbor_get_text(struct cursor *c, size_t *len);
+/* A byte string of exactly that length, copied; ERROR_MALFORMED sticks if it has another. */
+void cbor_get_exactly(struct cursor *c, void *out, size_t len);
 uint64_t cbor_get_array(struct cursor *c);
+/* An array of `least` to `most` items (ERROR_MALFORMED sticks otherwise); 0 after any error, so that nobody loops. */
+uint32_t cbor_get_count(struct cursor *c, uint32_t least, uint32_t most);
 uint64_t cbor_get_map(struct cursor *c);
 bool cbor_get_bool(struct cursor *c);
 void cbor_get_null(struct cursor *c);

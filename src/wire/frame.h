@@ -56,7 +56,8 @@ enum introduce_result {
     INTRODUCE_ELSEWHERE = 2, /* known and allowed, but without a session here: ask its other relay, or later */
 };
 struct frame_introduce {
-    uint64_t number; /* the asker's; the answer repeats it */
+    uint64_t number; /* the asker's, never 0; the answer repeats it. TELL with 0: nobody asks, but `device`, who was
+                        introduced before, started anew and has no session any more */
     enum introduce_stage stage;
     /* ASK: by exactly one of device, address, name. TELL, ACKNOWLEDGE, ANSWER (but NO, which has nothing): device, the
      * other one. Never all zero. */
@@ -139,10 +140,13 @@ must_check int frame_decode(struct frame *out, const uint8_t *bytes, size_t len)
 must_check int frame_encode(const struct frame *frame, uint8_t *out, size_t capacity);
 
 /* A relayed datagram's header; the datagram (a WireGuard message of at most `len` bytes; padding follows) comes behind.
- * `device`: toward the relay, the first 8 bytes of the destination's id; from the relay, of the origin's. */
+ * `device`: toward the relay, the first 8 bytes of the destination's id; from the relay, of the origin's. `direction`
+ * tells which, since between two relays either could be meant. */
+enum frame_relayed_direction { RELAYED_TO = 0, RELAYED_FROM = 1 };
 struct frame_relayed {
-    uint8_t kind; /* FRAME_RELAYED */
-    uint8_t zero[3];
+    uint8_t kind;      /* FRAME_RELAYED */
+    uint8_t direction; /* others: dropped */
+    uint8_t zero[2];
     uint8_t len[4]; /* big-endian */
     uint8_t device[8];
 };

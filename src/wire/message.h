@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/time.h"
 
 enum message_type {
     MESSAGE_NONE = 0, /* not one of the protocol's: dropped without a trace */
@@ -23,7 +24,6 @@ enum message_type {
 #define MESSAGE_TIMESTAMP_SIZE 12 /* TAI64N: seconds since 1970 TAI + 2^62, then nanoseconds; big-endian */
 #define MESSAGE_PADDING 16        /* plaintext of transport messages is padded to a multiple of this */
 
-#define SECOND UINT64_C(1000000000)
 #define REKEY_AFTER_MESSAGES (UINT64_C(1) << 60)
 #define REJECT_AFTER_MESSAGES (UINT64_MAX - (UINT64_C(1) << 13))
 #define REKEY_AFTER_TIME (120 * SECOND)

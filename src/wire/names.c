@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "wire/cbor.h"
 
 static bool is_alphanumeric(char c)
 {
@@ -198,4 +199,43 @@ void underlay_print(const struct underlay *u, char out[UNDERLAY_TEXT_MAX])
     *out++ = ':';
     out = put_number(out, u->port, 10);
     *out = 0;
+}
+
+/* ---- As CBOR ---- */
+
+void name_get(struct cursor *c, char out[NAME_MAX_LEN + 1])
+{
+    size_t len;
+    const char *name = cbor_get_text(c, &len);
+    if (!name || !name_is_valid(name, len)) {
+        cursor_fail(c, ERROR_MALFORMED);
+        return;
+    }
+    memcpy(out, name, len);
+    out[len] = '\0';
+}
+
+void name_put(struct cursor *c, const char *name)
+{
+    cbor_put_text(c, name, strlen(name));
+}
+
+void underlay_get(struct cursor *c, struct underlay *out)
+{
+    size_t len;
+    const uint8_t *address = cbor_get_bytes(c, &len);
+    uint64_t port = cbor_get_unsigned(c);
+    if (!address || (len != 4 && len != 16) || port == 0 || port > UINT16_MAX)
+        cursor_fail(c, ERROR_MALFORMED);
+    if (!address || cursor_error(c))
+        return;
+    memcpy(out->address, address, len);
+    out->family = len == 4 ? 4 : 6;
+    out->port = (uint16_t)port;
+}
+
+void underlay_put(struct cursor *c, const struct underlay *u)
+{
+    cbor_put_bytes(c, u->address, u->family == 4 ? 4 : 16);
+    cbor_put_unsigned(c, u->port);
 }

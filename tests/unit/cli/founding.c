@@ -169,8 +169,8 @@ static void all_on_this_host_is_one_device_that_sequences(void **state)
 static void addresses_are_the_networks_or_none(void **state)
 {
     struct world *w = *state;
-    struct opening opening;
-    uint8_t prefix[4];
+    struct opening opening = {0};
+    uint8_t prefix[4] = {0};
     found(w);
     address_ipv4_prefix(prefix, fold_network(w->fold));
     for (uint32_t i = 0; i < 2; i++) {

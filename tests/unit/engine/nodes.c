@@ -542,6 +542,28 @@ static void nothing_relayed_travels_inside_something_relayed(void **state)
     assert_int_equal(engine_set_relayed(alice->engine, alice->peer[CAROL], alice->peer[BOB]), ERROR_INVALID);
 }
 
+/* Bob may send to Alice through us, and is a relay that brings us what Alice sends. */
+static void between_two_relays_a_datagram_says_which_way_it_goes(void **state)
+{
+    struct world *w = *state;
+    uint8_t frame[sizeof(struct frame_relayed) + sizeof(struct message_initiation)] = {FRAME_RELAYED, RELAYED_FROM};
+    make_relayed_world(w);
+    struct node *relay = &w->nodes[RELAY];
+    assert_int_equal(engine_set_relay(relay->engine, relay->peer[BOB], true), 0);
+    put_be32(frame + 4, sizeof(struct message_initiation));
+    memcpy(frame + 8, (const uint8_t[8]){'n', 'a', 'm', 'e', ALICE}, 8);
+    frame[sizeof(struct frame_relayed)] = MESSAGE_INITIATION;
+    send_bytes(w, BOB, RELAY, frame, sizeof(frame));
+    send_frame(w, BOB, RELAY, 1, 20);
+    assert_true(comes(w, &relay->frames, 1, PATIENCE));
+    assert_int_equal(counters(w, RELAY).relayed + counters(w, RELAY).relay_refused, 0);
+    frame[1] = RELAYED_FROM + 1;
+    send_bytes(w, BOB, RELAY, frame, sizeof(frame));
+    send_frame(w, BOB, RELAY, 2, 20);
+    assert_true(comes(w, &relay->frames, 2, PATIENCE));
+    assert_int_equal(counters(w, RELAY).relay_refused, 1);
+}
+
 static void malformed_relayed_datagrams_are_counted(void **state)
 {
     struct world *w = *state;
@@ -622,6 +644,7 @@ int main(void)
         TEST(who_is_not_permitted_is_not_relayed),
         TEST(only_a_relay_is_believed),
         TEST(nothing_relayed_travels_inside_something_relayed),
+        TEST(between_two_relays_a_datagram_says_which_way_it_goes),
         TEST(malformed_relayed_datagrams_are_counted),
         TEST(an_origin_is_held_to_its_rate),
         TEST(a_session_lost_on_the_relayed_path_is_told),

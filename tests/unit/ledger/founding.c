@@ -132,6 +132,44 @@ void about_make(struct made *out, const struct founding *f, enum statement_kind 
     sign_by(out, f->crypto, &s, ROLE);
 }
 
+void replace_make(struct made *out, const struct founding *f, uint8_t sequencer, const struct ledger_place *last,
+                  uint64_t time)
+{
+    static struct statement s;
+    assert_int_equal(statement_decode(f->crypto, &s, f->entries[0].bytes, f->entries[0].len), 0);
+    s.network = f->network;
+    s.signature_count = 0;
+    s.root.version++;
+    s.root.time = time;
+    s.root.founds = false;
+    memset(s.root.founding_invite, 0, ED25519_PUBLIC_SIZE);
+    s.root.role_count = 1; /* without the scoped role */
+    s.root.sequencer_count = 1;
+    public_of(f->crypto, s.root.sequencers[0], sequencer);
+    s.root.replaces = true;
+    s.root.last = *last;
+    *out = (struct made){0};
+    sign_by(out, f->crypto, &s, OWNER);
+}
+
+void root_make(struct made *out, const struct founding *f, const struct fold *fold, uint8_t sequencer)
+{
+    static struct statement s;
+    s = (struct statement){.kind = STATEMENT_ROOT, .network = f->network, .root = *fold_latest_root(fold)};
+    s.root.version++;
+    s.root.time = fold_head(fold)->time + 1;
+    s.root.founds = false;
+    memset(s.root.founding_invite, 0, sizeof(s.root.founding_invite));
+    s.root.sequencer_count = 1;
+    public_of(f->crypto, s.root.sequencers[0], sequencer);
+    s.root.replaces = true;
+    s.root.last.index = fold_head(fold)->index;
+    memcpy(s.root.last.hash, fold_head(fold)->hash, SHA256_SIZE);
+    fold_root(fold, s.root.last.fold_root);
+    *out = (struct made){0};
+    sign_by(out, f->crypto, &s, OWNER);
+}
+
 void founding_make(struct founding *f, struct crypto *c)
 {
     *f = (struct founding){.crypto = c};

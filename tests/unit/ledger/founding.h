@@ -46,6 +46,13 @@ void invite_make(struct made *out, const struct founding *f, const struct invite
 void join_make(struct made *out, const struct founding *f, const struct made *invite, uint8_t device, bool sequences);
 void about_make(struct made *out, const struct founding *f, enum statement_kind kind, const struct made *invite);
 
+/* A root that makes this key the sequencer from behind `last` on. */
+void replace_make(struct made *out, const struct founding *f, uint8_t sequencer, const struct ledger_place *last,
+                  uint64_t time);
+
+/* The next root, which replaces the sequencers by this one key, behind the fold's last entry. */
+void root_make(struct made *out, const struct founding *f, const struct fold *fold, uint8_t sequencer);
+
 /* [statement, [opening]] without the opening if `bare`; the caller frees `bytes`. */
 void submission_make(struct blob_writer *out, const struct made *m, bool bare);
 /* [entries, [openings]] for controller/keeper.h; the caller frees. */

@@ -17,6 +17,12 @@ enum { OWNER = 1, ROLE = 2, SCOPED = 3, SEQUENCER = 4, INVITES = 100 };
 
 /* ---- keys and statements ---- */
 
+/* Into a field of zeroes that is one byte longer than a name can be. */
+static void set_name(char *out, const char *name)
+{
+    strncpy(out, name, NAME_MAX_LEN);
+}
+
 static void seed_of(uint8_t out[32], uint8_t number)
 {
     memset(out, number, 32);
@@ -64,7 +70,7 @@ static const char *const group_names[] = {"operators", "sensors", "brokers", "lo
 static void fill_opening(struct net *net, const struct net_invite *what, struct opening *o)
 {
     *o = (struct opening){.kind = OPENING_INVITE, .salt = {what->number, (uint8_t)++net->salt}};
-    strcpy(o->invite.name, what->name);
+    set_name(o->invite.name, what->name);
     o->invite.has_ipv4 = what->ipv4 != 0;
     if (what->ipv4)
         memcpy(o->invite.ipv4, (uint8_t[]){100, 64, 0, what->ipv4}, 4);
@@ -76,7 +82,7 @@ static void fill_opening(struct net *net, const struct net_invite *what, struct 
         if (what->groups >> g & 1) {
             struct opening_group *group = &o->invite.groups[o->invite.group_count++];
             group->id = net_subject((enum net_group)(1u << g));
-            strcpy(group->name, group_names[g]);
+            set_name(group->name, group_names[g]);
         }
 }
 
@@ -151,6 +157,15 @@ struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE]
     return make_submission(bytes, len, NULL, 0);
 }
 
+struct net_bytes net_give_back(struct net *net, const struct net_invite *invite)
+{
+    struct statement s = {.kind = STATEMENT_RESTORE, .network = net->network, .restore.count = 1};
+    uint8_t bytes[512];
+    assert_int_equal(fold_isolations(replica_fold(NET_HUB(net)->replica), &invite->id, s.restore.isolates, 1), 1);
+    size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
+    return make_submission(bytes, len, NULL, 0);
+}
+
 static size_t rules_opening(struct net *net, enum net_group group, const struct net_rule *rules, uint32_t count,
                             uint8_t *out, size_t capacity)
 {
@@ -164,8 +179,8 @@ static size_t rules_opening(struct net *net, enum net_group group, const struct 
         grants[set.count] = (struct grant){GRANT_TCP, rules[i].port, rules[i].port};
         rule->from = net_subject((enum net_group)rules[i].from);
         rule->to = net_subject((enum net_group)rules[i].to);
-        strcpy(rule->from_name, "a");
-        strcpy(rule->to_name, "b");
+        set_name(rule->from_name, "a");
+        set_name(rule->to_name, "b");
         rule->line = i + 1;
         rule->grant_count = 1;
         rule->grants = &grants[set.count++];
@@ -312,6 +327,12 @@ static void op_gone(void *context, const struct device_id *id)
     n->published[i].out = n->out[i];
     n->published[i].in = n->in[i];
     n->published_count--;
+}
+
+static void op_part(void *context, const struct device_id *a, const struct device_id *b)
+{
+    assert_true(memcmp(a, b, sizeof(*a)) != 0);
+    ((struct net_node *)context)->parted++;
 }
 
 static void op_self(void *context, const struct replica_self *self)
@@ -508,6 +529,7 @@ static const struct replica_ops ops_table = {
     .send = op_send,
     .device = op_device,
     .gone = op_gone,
+    .part = op_part,
     .self = op_self,
     .head = op_head,
     .keep_entry = op_keep_entry,
@@ -696,7 +718,7 @@ static size_t make_root(struct net *net, uint8_t scope_opening[1024], size_t *sc
     s = (struct statement){.kind = STATEMENT_ROOT};
     o = (struct opening){.kind = OPENING_SCOPE, .salt = {1}};
     o.scope.name_count = 1;
-    strcpy(o.scope.names[0], "site-*");
+    set_name(o.scope.names[0], "site-*");
     int len = opening_encode(&o, scope_opening, 1024);
     assert_true(len > 0);
     *scope_len = (size_t)len;
@@ -749,7 +771,7 @@ static void start_sequencer(struct net *net, const struct ticket *t)
 
 static void found(struct net *net)
 {
-    uint8_t scope[1024], join[2048], policy[512];
+    uint8_t scope[1024], join[2048] = {0}, policy[512];
     size_t scope_len;
     net->operator_invite = (struct net_invite){.name = "operator", .number = 1, .ipv4 = 1, .groups = NET_OPERATORS};
     net->hub_invite = (struct net_invite){.name = "hub", .number = 2, .ipv4 = 2, .relay = true, .controller = true};
@@ -870,6 +892,11 @@ static void make_ticket(struct net *net, const struct net_invite *invite, const 
     t->relays[0].device = hub->id;
     t->relays[0].endpoint = hub->endpoint;
     memcpy(t->relays[0].static_key, hub->static_key, X25519_SIZE);
+    if (!net->ticket_begins_elsewhere)
+        return;
+    t->relays[t->relay_count++] = t->relays[0];
+    t->relays[0].device.bytes[0] ^= 0xff;
+    t->relays[0].static_key[0] ^= 0xff;
 }
 
 struct net_node *net_join(struct net *net, const struct net_invite *invite, uint8_t number)

@@ -59,6 +59,7 @@ struct net_node {
     struct net_bytes base, head;
     uint64_t floor;
     /* what was said */
+    uint32_t parted; /* pairs that may meet no longer */
     uint32_t evidence, seeds_erased, problems, frames_sent;
     struct {
         uint8_t statement[SHA256_SIZE];
@@ -93,7 +94,8 @@ struct net {
     struct sequencer *sequencer;
     bool sequencer_off;
     uint64_t now, wall;
-    uint32_t loss; /* percent */
+    uint32_t loss;                /* percent */
+    bool ticket_begins_elsewhere; /* its first relay is one that nobody reaches */
     uint64_t random;
     struct net_message *messages;
     struct net_invite operator_invite, hub_invite;
@@ -144,6 +146,8 @@ void net_restart(struct net_node *node);
 struct net_bytes net_about(struct net *net, enum statement_kind kind, const struct net_invite *invite);
 /* Lifts the isolation that a submission of net_about made. */
 struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE]);
+/* Of the only isolation in force. */
+struct net_bytes net_give_back(struct net *net, const struct net_invite *invite);
 struct net_rule {
     uint32_t from, to; /* enum net_group */
     uint16_t port;

@@ -38,7 +38,7 @@ static void the_operator_and_the_hub_find_each_other(void **state)
     assert_int_equal(hub->seeds_erased, 1);
     d = net_published(operator_node, &net->hub_invite.id);
     assert_non_null(d);
-    assert_int_equal(d->flags, REPLICA_MEMBER | REPLICA_RELAY);
+    assert_int_equal(d->flags, REPLICA_MEMBER | REPLICA_RELAY | REPLICA_CONTROLLER);
     assert_memory_equal(d->static_key, hub->static_public, X25519_SIZE);
 }
 
@@ -55,7 +55,7 @@ static void a_device_joins_and_its_node_comes_up(void **state)
     assert_int_equal(NET_OPERATOR(net)->outcomes[0].verdict, VERDICT_STANDS);
     const struct replica_device *hub = net_published(n, &net->hub_invite.id);
     assert_non_null(hub);
-    assert_int_equal(hub->flags, REPLICA_MEMBER | REPLICA_RELAY);
+    assert_int_equal(hub->flags, REPLICA_MEMBER | REPLICA_RELAY | REPLICA_CONTROLLER);
     assert_null(net_published(n, &net->operator_invite.id)); /* no rule joins them */
     assert_non_null(net_published(NET_HUB(net), &n->self.id));
 }
@@ -207,6 +207,69 @@ static void who_may_meet_is_told_both_openings_and_others_nothing(void **state)
     assert_false(replica_meet(hub, &sensor.id, &what, &m));
 }
 
+static void whom_the_policy_parts_may_no_longer_send_through_a_relay(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    struct net_invite broker = {.name = "broker-1", .number = 21, .groups = NET_BROKERS};
+    const struct net_rule more[] = {{NET_SENSORS, NET_BROKERS, 1883}, {NET_SENSORS, NET_LOGGERS, 514}};
+    net_run(net, 3);
+    net_submit(NET_OPERATOR(net), sensors_to_brokers(net));
+    (void)net_member(net, &sensor, 30);
+    (void)net_member(net, &broker, 31);
+    struct net_node *hub = NET_HUB(net);
+    struct replica_meeting m;
+    struct frame_introduce what = ask_by_name("broker-1");
+    for (int i = 0; i < 300; i++)
+        assert_true(replica_meet(hub->replica, &sensor.id, &what, &m));
+    net_submit(NET_OPERATOR(net), net_policy(net, more, 2));
+    net_run(net, 2);
+    assert_int_equal(hub->parted, 0);
+    net_submit(NET_OPERATOR(net), net_policy(net, &more[1], 1));
+    net_run(net, 2);
+    assert_int_equal(hub->parted, 1);
+    assert_false(replica_meet(hub->replica, &sensor.id, &what, &m));
+    net_submit(NET_OPERATOR(net), net_policy(net, more, 2));
+    net_run(net, 2);
+    assert_true(replica_meet(hub->replica, &sensor.id, &what, &m));
+    net_submit(NET_OPERATOR(net), net_about(net, STATEMENT_ISOLATE, &broker));
+    net_run(net, 1);
+    assert_int_equal(hub->parted, 2);
+}
+
+static void a_relay_that_is_back_is_no_problem_any_more(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30);
+    const struct device_id hub = net->hub_invite.id;
+    replica_link(s->replica, &hub, false, net->now);
+    replica_timer(s->replica, net->now + 10 * NET_SECOND, net->wall);
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_NO_UPSTREAM)); /* it may just be starting anew */
+    replica_timer(s->replica, net->now + 20 * NET_SECOND, net->wall);
+    assert_true(net_has_problem(s, REPLICA_PROBLEM_NO_UPSTREAM));
+    replica_link(s->replica, &hub, true, net->now + 21 * NET_SECOND);
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_NO_UPSTREAM));
+}
+
+static void what_became_of_a_statement_is_in_the_ledger(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    uint64_t index;
+    enum fold_verdict verdict;
+    net_run(net, 3);
+    net_make_invite(net, &sensor);
+    assert_false(replica_sequenced(NET_OPERATOR(net)->replica, sensor.hash, &verdict, &index));
+    net_invite(net, &sensor);
+    net_run(net, 2);
+    net_restart(NET_OPERATOR(net));
+    assert_true(replica_sequenced(NET_OPERATOR(net)->replica, sensor.hash, &verdict, &index));
+    assert_int_equal(verdict, VERDICT_STANDS);
+    assert_int_equal(index, net_index(NET_OPERATOR(net)));
+}
+
 static void a_wrong_clock_is_told_and_does_no_harm(void **state)
 {
     struct net *net = *state;
@@ -226,6 +289,22 @@ static void a_wrong_clock_is_told_and_does_no_harm(void **state)
     assert_true(s->self.member);
     replica_timer(s->replica, net->now, net->wall);
     assert_false(net_has_problem(s, REPLICA_PROBLEM_CLOCK_AHEAD));
+}
+
+static void a_member_that_misses_nothing_rests_and_wakes_with_what_happens(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30), *hub = NET_HUB(net);
+    replica_timer(s->replica, net->now, net->wall);
+    assert_true(replica_deadline(s->replica) > net->now + 20 * NET_SECOND);
+    replica_link(s->replica, &hub->self.id, false, net->now);
+    assert_true(replica_deadline(s->replica) <= net->now + 5 * NET_SECOND);
+    replica_timer(s->replica, net->now, net->wall);
+    assert_true(replica_deadline(s->replica) <= net->now + 5 * NET_SECOND); /* alone */
+    replica_timer(hub->replica, net->now, net->wall);
+    assert_true(replica_deadline(hub->replica) <= net->now + 5 * NET_SECOND); /* it greets its controller */
 }
 
 static void membership_ends_when_both_clocks_have_passed_it(void **state)
@@ -302,6 +381,71 @@ static void whoever_asks_too_much_is_not_heard(void **state)
     assert_true(counters.strange > 0);
 }
 
+static void an_isolated_device_hears_from_a_relay_that_it_is_given_back(void **state)
+{
+    struct net *net = *state;
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .ipv4 = 20, .groups = NET_SENSORS};
+    struct net_invite broker = {.name = "broker-1", .number = 21, .ipv4 = 21, .groups = NET_BROKERS};
+    net_run(net, 3);
+    struct net_node *s = net_member(net, &sensor, 30);
+    (void)net_member(net, &broker, 31);
+    net_submit(NET_OPERATOR(net), sensors_to_brokers(net));
+    net_run(net, 8);
+    assert_non_null(net_published(s, &broker.id));
+    net_submit(NET_OPERATOR(net), net_about(net, STATEMENT_ISOLATE, &sensor));
+    net_run(net, 8);
+    assert_null(net_published(NET_HUB(net), &sensor.id));
+    for (uint32_t restarted = 0; restarted < 2; restarted++) {
+        const struct replica_device *hub = net_published(s, &net->hub_invite.id);
+        assert_true(net_has_problem(s, REPLICA_PROBLEM_REVOKED));
+        assert_non_null(hub);
+        assert_false(hub->in_count || hub->out_count);
+        assert_null(net_published(s, &broker.id));
+        if (restarted == 0)
+            net_restart(s);
+        net_run(net, 3);
+    }
+    net_submit(NET_OPERATOR(net), net_give_back(net, &sensor));
+    net_run(net, 70);
+    assert_non_null(net_published(s, &broker.id));
+    assert_false(net_has_problem(s, REPLICA_PROBLEM_REVOKED));
+}
+
+static uint64_t served; /* the length of the openings that a relay last served */
+
+static bool note_served(struct net *net, struct net_node *from, struct net_node *to, uint8_t *frame, size_t *len)
+{
+    struct frame f;
+    bool openings = frame_decode(&f, frame, *len) == 0 && f.kind == FRAME_PART && f.part.what == SYNC_OPENINGS;
+    (void)net;
+    if (openings && from->self.relay && !from->self.controller)
+        served = f.part.total;
+    return !openings || to->self.controller;
+}
+
+static void a_relay_serves_what_it_lacked_once_it_has_it(void **state)
+{
+    struct net *net = *state;
+    struct net_invite relay = {.name = "relay-1", .number = 22, .relay = true};
+    struct net_invite sensor = {.name = "sensor-1", .number = 20, .groups = NET_SENSORS};
+    struct frame get = {.kind = FRAME_GET, .get = {.what = SYNC_OPENINGS, .to = UINT64_MAX}};
+    net_run(net, 3);
+    struct net_node *r = net_member(net, &relay, 32);
+    (void)net_member(net, &sensor, 30);
+    net->tap = note_served;
+    net_submit(NET_OPERATOR(net), sensors_to_brokers(net));
+    net_run(net, 8);
+    assert_int_equal(replica_policy_version(r->replica), 1);
+    net_send(r, &sensor.id, &get);
+    uint64_t before = served;
+    net->tap = NULL;
+    net_run(net, 20);
+    assert_int_equal(replica_policy_version(r->replica), 2);
+    net->tap = note_served;
+    net_send(r, &sensor.id, &get);
+    assert_true(before > 0 && served > before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,10 +457,17 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_restarted_node_is_what_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(who_may_meet_is_told_both_openings_and_others_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(whom_the_policy_parts_may_no_longer_send_through_a_relay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_relay_that_is_back_is_no_problem_any_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_became_of_a_statement_is_in_the_ledger, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_clock_is_told_and_does_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_member_that_misses_nothing_rests_and_wakes_with_what_happens, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(membership_ends_when_both_clocks_have_passed_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_log_gives_way_to_a_fold_at_a_plain_member_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_asks_too_much_is_not_heard, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_isolated_device_hears_from_a_relay_that_it_is_given_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_relay_serves_what_it_lacked_once_it_has_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

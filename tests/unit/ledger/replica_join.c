@@ -133,6 +133,18 @@ static void an_unreachable_relay_ends_after_a_minute(void **state)
     assert_int_equal(n->reason, REPLICA_JOIN_UNREACHABLE);
 }
 
+static void a_relay_that_nobody_reaches_delays_no_join_by_another(void **state)
+{
+    struct net *net = *state;
+    struct net_invite invite = {.name = "sensor-1", .number = 20};
+    invite_and_wait(net, &invite);
+    net->ticket_begins_elsewhere = true;
+    struct net_node *n = net_join(net, &invite, 30);
+    net_run(net, 3);
+    assert_true(n->joined_called);
+    assert_int_equal(n->joined, VERDICT_STANDS);
+}
+
 static void a_used_invite_is_listened_to_and_raises_one_alarm(void **state)
 {
     struct net *net = *state;
@@ -203,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_comes_late_meets_silence, setup, teardown),
         cmocka_unit_test_setup_teardown(another_ledger_than_the_tickets_is_not_joined, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unreachable_relay_ends_after_a_minute, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_relay_that_nobody_reaches_delays_no_join_by_another, setup, teardown),
         cmocka_unit_test_setup_teardown(a_used_invite_is_listened_to_and_raises_one_alarm, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_that_is_not_seen_loses_its_invites_session_after_two_minutes, setup,
                                         teardown),

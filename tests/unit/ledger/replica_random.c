@@ -129,7 +129,7 @@ static void check_pair(const struct model *m, uint32_t i, uint32_t j)
         print_error("seed life: %s about %s: up %d revoked %d out %u in %u\n", a->name, b->name, m->up[j],
                     m->revoked[j], out, in);
     assert_int_equal(d != NULL, must);
-    if (!must)
+    if (!d)
         return;
     assert_int_equal(d->out_count > 0, out > 0);
     assert_int_equal(d->in_count > 0, in > 0);

@@ -158,7 +158,7 @@ static struct frame_joined joined(struct bench *b, const struct made *m)
     struct frame f = sent_frame(b, 0);
     assert_int_equal(f.kind, FRAME_JOINED);
     assert_memory_equal(f.joined.statement, m->hash, SHA256_SIZE);
-    assert_int_equal(f.joined.head.len, SIGNED_HEAD_SIZE);
+    assert_int_equal(f.joined.head.len, sequencer_is_entitled(b->sequencer) ? SIGNED_HEAD_SIZE : 0);
     return f.joined;
 }
 
@@ -377,6 +377,32 @@ static void the_door_takes_joins_alone(void **state)
     assert_int_equal(b->kept_count, FOUNDING_ENTRIES);
 }
 
+static void a_root_that_replaces_sequencers_has_a_time_of_its_own(void **state)
+{
+    struct bench *b = *state;
+    struct made root, invite;
+    root_make(&root, &b->founding, sequencer_fold(b->sequencer), SEQUENCER);
+    assert_int_equal(offer(b, &root, false).verdict, VERDICT_STANDS);
+    assert_int_equal(b->kept[FOUNDING_ENTRIES].entry.time, FOUNDING_TIME + 1);
+    invite_named(b, &invite, "a", INVITES);
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STANDS);
+}
+
+static void who_was_replaced_sequences_nothing_more(void **state)
+{
+    struct bench *b = *state;
+    struct made root, invite;
+    root_make(&root, &b->founding, sequencer_fold(b->sequencer), OPERATOR);
+    assert_int_equal(offer(b, &root, false).verdict, VERDICT_STANDS);
+    assert_false(sequencer_is_entitled(b->sequencer));
+    invite_named(b, &invite, "a", INVITES);
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STORE);
+    b->sent_count = 0;
+    b->now += 100 * SECOND;
+    assert_int_equal(sequencer_timer(b->sequencer, b->wall, b->now), 0);
+    assert_int_equal(b->sent_count, 0);
+}
+
 /* Pulls a blob, as the node's state does. */
 static struct pull *pull_all(struct bench *b, enum sync_what what, uint64_t from, uint64_t to)
 {
@@ -542,6 +568,74 @@ static void what_was_kept_is_there_again(void **state)
     assert_int_equal(offer(b, &m, false).verdict, VERDICT_NAME_TAKEN);
 }
 
+static struct ledger_place place_of(struct bench *b)
+{
+    struct ledger_place last = {.index = fold_head(sequencer_fold(b->sequencer))->index};
+    memcpy(last.hash, fold_head(sequencer_fold(b->sequencer))->hash, SHA256_SIZE);
+    fold_root(sequencer_fold(b->sequencer), last.fold_root);
+    return last;
+}
+
+#define SUCCESSOR 7
+
+static struct sequencer *restored(struct bench *b, uint8_t key)
+{
+    struct sequencer *again = new_sequencer(b, key);
+    for (uint32_t i = 0; i < b->kept_count; i++)
+        assert_int_equal(sequencer_restore(again, &b->kept[i].entry), 0);
+    return again;
+}
+
+static bool tells_a_head(struct bench *b, struct sequencer *s)
+{
+    b->sent_count = 0;
+    b->now += 2 * SEQUENCER_HEAD_INTERVAL;
+    assert_int_equal(sequencer_timer(s, b->wall, b->now), 0);
+    return b->sent_count > 0;
+}
+
+static void a_root_that_replaces_us_is_our_last_entry_and_its_successors_first(void **state)
+{
+    struct bench *b = *state;
+    struct made root, invite;
+    struct ledger_place last = place_of(b);
+    replace_make(&root, &b->founding, SUCCESSOR, &last, FOUNDING_TIME + 30); /* before now */
+    assert_int_equal(offer(b, &root, true).verdict, VERDICT_STANDS);
+    assert_int_equal(b->kept[b->kept_count - 1].entry.time, FOUNDING_TIME + 30);
+    assert_memory_equal(b->kept[b->kept_count - 1].entry.head, fold_head(sequencer_fold(b->sequencer))->hash,
+                        SHA256_SIZE);
+    assert_false(sequencer_is_entitled(b->sequencer));
+    invite_named(b, &invite, "a", INVITES);
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STORE);
+    struct sequencer *old = restored(b, SEQUENCER), *next = restored(b, SUCCESSOR);
+    assert_false(tells_a_head(b, old));
+    assert_true(tells_a_head(b, next));
+    sequencer_free(old);
+    sequencer_free(b->sequencer);
+    b->sequencer = next;
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STANDS);
+}
+
+static void after_a_root_that_cuts_off_what_we_sequenced_we_sign_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct made root, forged, invite;
+    struct ledger_place last = place_of(b);
+    invite_named(b, &invite, "a", INVITES);
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STANDS);
+    replace_make(&root, &b->founding, SUCCESSOR, &last, b->wall);
+    forged = root;
+    forged.bytes[forged.len - 1] ^= 1;
+    assert_int_equal(crypto_sha256(b->crypto, forged.hash, forged.bytes, forged.len), 0);
+    assert_int_equal(offer(b, &forged, true).verdict, VERDICT_BAD_SIGNATURE);
+    assert_true(tells_a_head(b, b->sequencer));
+    assert_int_equal(offer(b, &root, true).verdict, VERDICT_WRONG_PLACE);
+    assert_false(sequencer_is_entitled(b->sequencer));
+    assert_false(tells_a_head(b, b->sequencer));
+    invite_named(b, &invite, "b", INVITES + 1);
+    assert_int_equal(offer(b, &invite, false).verdict, VERDICT_STORE);
+}
+
 static void an_altered_store_is_not_believed(void **state)
 {
     struct bench *b = *state;
@@ -597,10 +691,14 @@ int main(void)
         TEST(time_never_goes_back),
         TEST(the_head_is_signed_anew_each_minute),
         TEST(the_door_takes_joins_alone),
+        TEST(a_root_that_replaces_sequencers_has_a_time_of_its_own),
+        TEST(who_was_replaced_sequences_nothing_more),
         TEST(everything_is_served),
         TEST(what_is_not_there_has_no_bytes),
         TEST(an_offer_too_long_for_a_frame_is_pulled),
         TEST(what_was_kept_is_there_again),
+        TEST(a_root_that_replaces_us_is_our_last_entry_and_its_successors_first),
+        TEST(after_a_root_that_cuts_off_what_we_sequenced_we_sign_nothing),
         TEST(an_altered_store_is_not_believed),
         TEST(noise_changes_nothing),
     };

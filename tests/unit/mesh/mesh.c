@@ -111,7 +111,7 @@ static void a_dead_relay_is_tried_ever_less_often(void **state)
     uint32_t before = w->nodes[1].connects[0];
     world_run(w, 300 * SECOND);
     uint32_t tries = w->nodes[1].connects[0] - before;
-    assert_true(tries >= 9 && tries <= 14);
+    assert_true(tries >= 9 && tries <= 18);
     world_free(w);
 }
 
@@ -165,6 +165,55 @@ static void relays_that_come_to_be_known_later_are_weighed_alike(void **state)
     for (uint32_t r = 0; r < 8; r++)
         kept += w->nodes[8].keepalive[r] > 0;
     assert_int_equal(kept, 2);
+    world_free(w);
+}
+
+/* A relay that spoke to us through another one took its path there; a member that did is found anew. */
+static void a_lost_link_frees_the_path_that_was_roamed_to(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 2);
+    world_run(w, 2 * SECOND);
+    struct node *n = &w->nodes[2];
+    world_device(w, 2, 3, MESH_MEMBER);
+    mesh_link(n->mesh, &w->nodes[3].id, true, w->now);
+    n->path[3] = n->path[0] = MESH_PATH_RELAYED;
+    n->via[3] = n->via[0] = 1;
+    mesh_link(n->mesh, &w->nodes[3].id, false, w->now);
+    mesh_link(n->mesh, &w->nodes[0].id, false, w->now);
+    assert_int_equal(n->path[3], MESH_PATH_NONE);
+    assert_int_equal(n->path[0], MESH_PATH_DIRECT);
+    world_free(w);
+}
+
+static void a_relay_is_called_where_it_is(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 1);
+    world_run(w, 2 * SECOND);
+    struct node *n = &w->nodes[1];
+    world_kill(w, 0);
+    world_run(w, 20 * SECOND);
+    n->path[0] = MESH_PATH_RELAYED;
+    world_run(w, 60 * SECOND);
+    assert_int_equal(n->path[0], MESH_PATH_DIRECT);
+    world_free(w);
+}
+
+static void who_is_given_back_probes_its_relays_again(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 1);
+    struct node *n = &w->nodes[1];
+    mesh_self(n->mesh, &n->id, false, true, w->now);
+    world_run(w, 5 * SECOND);
+    assert_true(n->link[0]);
+    mesh_self(n->mesh, &n->id, false, false, w->now);
+    world_run(w, 2 * SECOND);
+    w->session[0][1] = false; /* the relay forgot, and says nothing of it */
+    world_kill(w, 0);
+    world_run(w, 20 * SECOND);
+    assert_false(n->link[0]);
     world_free(w);
 }
 
@@ -233,6 +282,20 @@ static void an_address_is_introduced_as_well(void **state)
     world_want(w, 2, 3);
     world_run(w, SECOND);
     assert_true(world_reaches(w, 2, 3));
+    world_free(w);
+}
+
+static void a_name_is_introduced_as_well(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 2);
+    world_allow(w, 2, 3, true);
+    world_run(w, 2 * SECOND);
+    mesh_wanted_name(w->nodes[2].mesh, "d", 1, w->now);
+    mesh_wanted_name(w->nodes[2].mesh, "c", 1, w->now); /* itself: no */
+    world_run(w, SECOND);
+    struct device_id relay;
+    assert_int_equal(mesh_path(w->nodes[2].mesh, &w->nodes[3].id, &relay), MESH_PATH_RELAYED);
     world_free(w);
 }
 
@@ -382,6 +445,55 @@ static void a_relay_that_restarts_is_introduced_to_anew(void **state)
     world_revive(w, 0);
     world_run(w, 45 * SECOND);
     assert_true(world_reaches(w, 1, 2));
+    world_free(w);
+}
+
+static void a_relay_that_restarts_is_noticed_within_three_seconds_of_traffic(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 2);
+    world_allow(w, 1, 2, true);
+    world_run(w, 2 * SECOND);
+    world_want(w, 1, 2);
+    world_run(w, 15 * SECOND); /* just probed */
+    assert_true(world_reaches(w, 1, 2));
+    world_kill(w, 0);
+    world_revive(w, 0);
+    for (int i = 0; i < 30; i++) {
+        w->nodes[1].sent[0]++;
+        w->nodes[2].received[0] += i == 0; /* it got something until then */
+        world_run(w, SECOND / 10);
+    }
+    assert_true(world_reaches(w, 1, 2));
+    world_free(w);
+}
+
+static void an_idle_relay_is_probed_no_more_often_than_each_ten_seconds(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 1);
+    world_run(w, 5 * SECOND);
+    uint32_t before = w->frames;
+    world_run(w, 100 * SECOND);
+    assert_in_range(w->frames - before, 16, 22); /* probes and answers */
+    world_free(w);
+}
+
+static void whoever_was_introduced_hears_that_a_device_started_anew(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, 3);
+    world_allow(w, 1, 2, true);
+    world_run(w, 2 * SECOND);
+    world_want(w, 1, 2);
+    world_run(w, 2 * SECOND);
+    assert_true(world_reaches(w, 1, 2));
+    world_kill(w, 2);
+    world_revive(w, 2);
+    world_device(w, 2, 1, MESH_MEMBER);
+    world_run(w, 2 * SECOND);
+    assert_true(world_reaches(w, 1, 2));
+    assert_false(w->session[1][3]);
     world_free(w);
 }
 
@@ -617,6 +729,40 @@ static void who_joins_connects_to_the_relays_of_its_ticket_and_asks_nobody(void 
     world_free(w);
 }
 
+/* ---- Relays ---- */
+
+static void a_relay_keeps_a_session_with_one_that_has_a_controller_and_with_no_other(void **state)
+{
+    (void)state;
+    struct world *w = world_new(3, 0);
+    world_run(w, 5 * SECOND);
+    assert_false(w->nodes[0].link[1] || w->nodes[0].link[2] || w->nodes[1].link[2]);
+    world_device(w, 0, 1, MESH_MEMBER | MESH_RELAY | MESH_CONTROLLER);
+    world_run(w, 2 * SECOND);
+    assert_true(w->nodes[0].link[1] && w->nodes[1].link[0]);
+    assert_false(w->nodes[0].link[2]);
+    world_run(w, 60 * SECOND);
+    assert_true(w->nodes[0].link[1]);
+    world_device(w, 0, 1, MESH_MEMBER | MESH_RELAY);
+    assert_int_equal(w->nodes[0].keepalive[1], 0);
+    world_free(w);
+}
+
+static void a_relay_finds_its_controller_again(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 0);
+    world_device(w, 0, 1, MESH_MEMBER | MESH_RELAY | MESH_CONTROLLER);
+    world_run(w, 2 * SECOND);
+    world_kill(w, 1);
+    world_run(w, 60 * SECOND);
+    assert_false(w->nodes[0].link[1]);
+    world_revive(w, 1);
+    world_run(w, 60 * SECOND);
+    assert_true(w->nodes[0].link[1] && w->nodes[1].link[0]);
+    world_free(w);
+}
+
 /* ---- Pings ---- */
 
 static void a_ping_tells_the_round_trip(void **state)
@@ -676,10 +822,14 @@ int main(void)
         cmocka_unit_test(a_relay_without_a_version_in_common_is_left),
         cmocka_unit_test(who_signs_off_is_down_at_once),
         cmocka_unit_test(relays_that_come_to_be_known_later_are_weighed_alike),
+        cmocka_unit_test(a_lost_link_frees_the_path_that_was_roamed_to),
+        cmocka_unit_test(a_relay_is_called_where_it_is),
+        cmocka_unit_test(who_is_given_back_probes_its_relays_again),
         cmocka_unit_test(two_members_meet_on_demand),
         cmocka_unit_test(the_target_is_found_at_another_relay_than_ours),
         cmocka_unit_test(openings_that_fit_no_frame_are_left_out),
         cmocka_unit_test(an_address_is_introduced_as_well),
+        cmocka_unit_test(a_name_is_introduced_as_well),
         cmocka_unit_test(forbidden_looks_like_unknown),
         cmocka_unit_test(a_refusal_is_not_asked_again_at_once),
         cmocka_unit_test(one_lost_frame_delays_and_does_not_prevent),
@@ -687,6 +837,9 @@ int main(void)
         cmocka_unit_test(when_the_relay_of_a_path_dies_another_is_found),
         cmocka_unit_test(when_both_relays_die_and_return_the_path_returns),
         cmocka_unit_test(a_relay_that_restarts_is_introduced_to_anew),
+        cmocka_unit_test(a_relay_that_restarts_is_noticed_within_three_seconds_of_traffic),
+        cmocka_unit_test(an_idle_relay_is_probed_no_more_often_than_each_ten_seconds),
+        cmocka_unit_test(whoever_was_introduced_hears_that_a_device_started_anew),
         cmocka_unit_test(a_device_that_is_gone_loses_its_permissions),
         cmocka_unit_test(a_responder_that_may_not_know_the_asker_stays_silent),
         cmocka_unit_test(answers_with_wrong_numbers_or_devices_do_nothing),
@@ -698,6 +851,8 @@ int main(void)
         cmocka_unit_test(an_invite_reaches_the_door_and_nothing_else),
         cmocka_unit_test(broken_frames_are_counted),
         cmocka_unit_test(who_joins_connects_to_the_relays_of_its_ticket_and_asks_nobody),
+        cmocka_unit_test(a_relay_keeps_a_session_with_one_that_has_a_controller_and_with_no_other),
+        cmocka_unit_test(a_relay_finds_its_controller_again),
         cmocka_unit_test(a_ping_tells_the_round_trip),
         cmocka_unit_test(a_ping_wants_a_path_first),
         cmocka_unit_test(a_ping_ends_within_two_seconds_whatever_happens),

@@ -97,6 +97,7 @@ static void on_send(void *context, const struct device_id *to, const uint8_t *fr
 {
     struct node *n = context;
     uint32_t other = number_of(n->world, to);
+    n->sent[other]++;
     if (n->world->session[n->number][other])
         post_frame(n->world, n->number, other, frame, len);
     else
@@ -121,7 +122,7 @@ static void on_forget(void *context, const struct device_id *to, const struct de
 {
     struct node *n = context;
     uint32_t other = number_of(n->world, to);
-    if (n->path[other] == MESH_PATH_RELAYED && n->via[other] == number_of(n->world, relay))
+    if (!relay || (n->path[other] == MESH_PATH_RELAYED && n->via[other] == number_of(n->world, relay)))
         n->path[other] = MESH_PATH_NONE;
 }
 
@@ -159,6 +160,7 @@ static void on_meet(void *context, uint32_t question, const struct device_id *as
     mail->question = question;
     uint32_t other = what->has_device        ? number_of(n->world, &target)
                      : what->address.len > 0 ? what->address.bytes[what->address.len - 1]
+                     : what->name.len > 0    ? (uint32_t)(what->name.bytes[0] - 'a')
                                              : NODES_MAX;
     mail->bytes[0] = (uint8_t)other;
 }
@@ -182,6 +184,13 @@ static void on_learn(void *context, const struct device_id *from, struct frame_v
         return;
     struct mail *mail = post(n->world, MAIL_LEARNED, number_of(n->world, from), n->number);
     mail->bytes[0] = opening.bytes[0];
+}
+
+static void on_traffic(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received)
+{
+    const struct node *n = context;
+    *sent = n->sent[number_of(n->world, id)];
+    *received = n->received[number_of(n->world, id)];
 }
 
 static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
@@ -229,9 +238,10 @@ static void arrive(struct world *w, struct mail *mail)
     struct node *n = &w->nodes[mail->to];
     if (!n->alive)
         return;
-    if (mail->kind == MAIL_FRAME && w->session[mail->to][mail->from])
+    if (mail->kind == MAIL_FRAME && w->session[mail->to][mail->from]) {
+        n->received[mail->from]++;
         mesh_frame(n->mesh, &w->nodes[mail->from].id, mail->bytes, mail->len, w->now);
-    else if (mail->kind == MAIL_MET)
+    } else if (mail->kind == MAIL_MET)
         met(w, mail);
     else if (mail->kind == MAIL_LEARNED && mail->bytes[0] < w->count && w->allowed[mail->to][mail->bytes[0]])
         world_device(w, mail->to, mail->bytes[0], MESH_MEMBER);
@@ -302,6 +312,7 @@ static void start(struct world *w, struct node *n)
                                  .meet = on_meet,
                                  .deliver = on_deliver,
                                  .learn = on_learn,
+                                 .traffic = on_traffic,
                                  .pong = on_pong,
                                  .link = on_link,
                                  .entropy = on_entropy,

@@ -32,6 +32,7 @@ struct node {
     /* What its state was told. */
     uint32_t meets, learns, delivers, invites_delivered;
     bool link[NODES_MAX];
+    uint64_t sent[NODES_MAX], received[NODES_MAX]; /* frames, by the other's number */
     uint32_t pongs;
     uint64_t last_rtt;
     bool state_is_silent;

@@ -211,6 +211,21 @@ static void what_was_kept_is_restored_before_others_are_told(void **state)
     assert_int_equal(grants[2].protocol, GRANT_ICMP);
 }
 
+static void the_engine_hears_of_the_relays_rate_whenever_it_is_told(void **state)
+{
+    struct bench *b = *state;
+    const struct ipc_note note = {.kind = NOTE_RELAY_RATE, .value = 2500};
+    struct ipc_self self;
+    begin_member(b);
+    skip_start(b);
+    assert_int_equal(ipc_send(b->parent, IPC_PARENT_NOTE, &note, sizeof(note)), 0);
+    turn(b);
+    struct ipc_message m = expect(b->engine, IPC_SELF);
+    memcpy(&self, m.bytes, sizeof(self));
+    assert_int_equal(self.relay_rate, 312500000);
+    assert_int_equal(self.id[0], 1);
+}
+
 static void keep_and_say(struct replica *r)
 {
     const struct device_id to = {{2}};
@@ -304,9 +319,6 @@ static void ping_asks_the_engine_and_knows_only_whom_it_may_reach(void **state)
     struct bench *b = *state;
     begin_member(b);
     skip_start(b);
-    ask(b, "{\"v\":1,\"cmd\":\"ping\",\"device\":\"nobody\"}");
-    expect_answer(b, "error", "No device called nobody can be reached from here.");
-    expect_nothing(b->engine);
     ask(b, "{\"v\":1,\"cmd\":\"ping\",\"device\":\"plc-1\"}");
     struct ipc_message m = expect(b->engine, IPC_PING);
     struct ipc_ping ping;
@@ -324,6 +336,34 @@ static void ping_asks_the_engine_and_knows_only_whom_it_may_reach(void **state)
     pong.rtt = 0;
     assert_int_equal(ipc_send(b->engine, IPC_PONG, &pong, sizeof(pong)), 0);
     expect_answer(b, "error", "plc-1 did not answer.");
+}
+
+/* Whether the relays said no makes no difference, not in time either. */
+static void a_ping_of_whom_we_do_not_know_asks_for_an_introduction(void **state)
+{
+    struct bench *b = *state;
+    begin_member(b);
+    skip_start(b);
+    ask(b, "{\"v\":1,\"cmd\":\"ping\",\"device\":\"plc-2\"}");
+    struct ipc_message m = expect(b->engine, IPC_SEEK);
+    assert_int_equal(m.len, 5);
+    assert_memory_equal(m.bytes, "plc-2", 5);
+    const struct replica_device d = {.id = {{3}}, .flags = REPLICA_MEMBER, .name = "plc-2"};
+    fake_replica()->ops->device(fake_replica()->ops->context, &d);
+    struct ipc_pong pong = {.path = IPC_PATH_RELAYED, .rtt = 7000};
+    (void)expect(b->engine, IPC_DEVICE);
+    m = expect(b->engine, IPC_PING);
+    memcpy(&pong.number, m.bytes, sizeof(pong.number));
+    assert_int_equal(ipc_send(b->engine, IPC_PONG, &pong, sizeof(pong)), 0);
+    expect_answer(b, "device", "plc-2");
+    fake_replica()->ops->device(fake_replica()->ops->context, &d);
+    (void)expect(b->engine, IPC_DEVICE);
+    expect_nothing(b->engine);
+    ask(b, "{\"v\":1,\"cmd\":\"ping\",\"device\":\"nobody\"}");
+    (void)expect(b->engine, IPC_SEEK);
+    assert_null(answer(b));
+    usleep(2100000);
+    expect_answer(b, "error", "No device called nobody can be reached from here.");
 }
 
 static void down_is_told_the_parent(void **state)
@@ -362,6 +402,17 @@ static void a_submission_stays_until_its_outcome_is_known(void **state)
     assert_true(kept_name_parse(hash, HASH_TEXT));
     fake_replica()->ops->outcome(fake_replica()->ops->context, hash, VERDICT_STANDS, 9);
     assert_false(is_in_outbox(b, HASH_TEXT));
+    ask(b, "{\"v\":1,\"cmd\":\"outcome\",\"statement\":\"" HASH_TEXT "\"}");
+    expect_answer(b, "outcome", "stands");
+}
+
+static void what_was_heard_before_a_restart_is_told_from_the_ledger(void **state)
+{
+    struct bench *b = *state;
+    begin_member(b);
+    skip_start(b);
+    fake_replica()->has_sequenced = true;
+    assert_true(kept_name_parse(fake_replica()->sequenced, HASH_TEXT));
     ask(b, "{\"v\":1,\"cmd\":\"outcome\",\"statement\":\"" HASH_TEXT "\"}");
     expect_answer(b, "outcome", "stands");
 }
@@ -594,12 +645,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         state_test(what_was_kept_is_restored_before_others_are_told),
+        state_test(the_engine_hears_of_the_relays_rate_whenever_it_is_told),
         state_test(what_is_said_rests_on_what_is_durable),
         state_test(a_full_disk_is_told_and_ends_nothing),
         state_test(status_says_who_where_and_by_which_path),
         state_test(ping_asks_the_engine_and_knows_only_whom_it_may_reach),
+        state_test(a_ping_of_whom_we_do_not_know_asks_for_an_introduction),
         state_test(down_is_told_the_parent),
         state_test(a_submission_stays_until_its_outcome_is_known),
+        state_test(what_was_heard_before_a_restart_is_told_from_the_ledger),
         state_test(a_refusal_comes_with_its_sentence),
         state_test(a_refusal_that_nobody_waited_for_is_a_problem),
         state_test(a_submission_stays_while_the_disk_does_not_take_its_outcome),

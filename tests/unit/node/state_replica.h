@@ -11,6 +11,8 @@ struct replica {
     uint32_t openings, entries, frames, links, submissions, joins, begins;
     uint8_t submitted[SHA256_SIZE];
     int submit_error;
+    bool has_sequenced; /* stands in the ledger: */
+    uint8_t sequenced[SHA256_SIZE];
     void *test;                          /* a test's own */
     void (*on_frame)(struct replica *r); /* may be NULL */
     void (*on_join)(struct replica *r);

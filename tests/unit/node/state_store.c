@@ -265,6 +265,47 @@ static void a_log_that_begins_anew_keeps_what_does_not_follow_from_the_fold(void
     assert_false(state_store_is_dirty(b->store));
 }
 
+static void a_take_away_is_kept_until_it_is_in_the_ledger(void **state)
+{
+    struct store_bench *b = *state;
+    struct kept_log log;
+    uint8_t hash[SHA256_SIZE] = {0};
+    state_store_keep_take_away(b->store, hash, (const uint8_t *)"revoke", 6);
+    state_store_keep_take_away(b->store, hash, (const uint8_t *)"isolate", 7);
+    state_store_keep_entry(b->store, 0, 7, VERDICT_STANDS, (const uint8_t *)"revoke", 6);
+    assert_int_equal(state_store_commit(b->store), 0);
+    state_store_close(b->store);
+    open_store(b);
+    state_store_keep_base(b->store, NULL, 0);
+    assert_int_equal(state_store_commit(b->store), 0);
+    read_log(b->ledger, &log);
+    assert_int_equal(log.count, 2);
+    assert_int_equal(log.list[1].kind, KEPT_TAKE_AWAY);
+    assert_memory_equal(log.list[1].bytes, "isolate", 7);
+}
+
+/* A sequencer that signs ever other heads at one place. */
+static void evidence_without_end_fills_no_disk(void **state)
+{
+    struct store_bench *b = *state;
+    struct kept_log log;
+    uint8_t head[SIGNED_HEAD_SIZE] = {1}, other[SIGNED_HEAD_SIZE] = {2}, hash[SHA256_SIZE] = {0};
+    for (unsigned i = 0; i < 300; i++) {
+        other[1] = (uint8_t)i;
+        other[2] = (uint8_t)(i >> 8);
+        state_store_keep_evidence(b->store, head, other);
+    }
+    state_store_keep_take_away(b->store, hash, (const uint8_t *)"revoke", 6);
+    assert_int_equal(state_store_commit(b->store), 0);
+    read_log(b->ledger, &log);
+    assert_in_range(log.count, 2, 20);
+    assert_int_equal(log.list[0].kind, KEPT_EVIDENCE);
+    state_store_keep_base(b->store, NULL, 0);
+    assert_int_equal(state_store_commit(b->store), 0);
+    read_log(b->ledger, &log);
+    assert_int_equal(log.list[log.count - 1].kind, KEPT_TAKE_AWAY);
+}
+
 static void what_is_no_record_is_refused(void **state)
 {
     struct store_bench *b = *state;
@@ -285,12 +326,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_committed_is_there_again),
+        cmocka_unit_test_setup_teardown(a_take_away_is_kept_until_it_is_in_the_ledger, set_up, tear_down),
         cmocka_unit_test(several_records_share_one_sync),
         cmocka_unit_test(a_full_disk_holds_up_and_loses_nothing),
         cmocka_unit_test(a_power_cut_leaves_the_old_or_the_new_log),
         cmocka_unit_test_setup_teardown(a_store_knows_its_network_by_its_first_entry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_log_that_begins_anew_keeps_what_does_not_follow_from_the_fold, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(evidence_without_end_fills_no_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_record_is_refused, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

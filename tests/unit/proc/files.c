@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -336,6 +337,32 @@ static void the_kernels_files_are_private_and_listed(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
+/* A role that owns the directory plants another's file where root is about to write. */
+static void root_writes_through_no_planted_link(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        printf("# skipped: not root\n");
+        return;
+    }
+    char path[] = "/tmp/nightjar-files-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    int dir = open(path, O_RDONLY | O_DIRECTORY);
+    struct files f = files_in(dir);
+    assert_int_equal(files_write(&f, "theirs", OLD, strlen(OLD)), 0);
+    assert_int_equal(linkat(dir, "theirs", dir, "ours.new", 0), 0);
+    assert_int_equal(files_write(&f, "ours", NEW, strlen(NEW)), ERROR_PERMISSION);
+    assert_true(holds(&f, "theirs", OLD));
+    assert_int_equal(unlinkat(dir, "ours.new", 0), 0);
+    assert_int_equal(symlinkat("theirs", dir, "ours.new"), 0);
+    assert_int_not_equal(files_write(&f, "ours", NEW, strlen(NEW)), 0);
+    assert_true(holds(&f, "theirs", OLD));
+    unlinkat(dir, "ours.new", 0);
+    unlinkat(dir, "theirs", 0);
+    close(dir);
+    rmdir(path);
+}
+
 static void the_sum_is_the_common_crc(void **state)
 {
     (void)state;
@@ -360,6 +387,7 @@ int main(void)
         cmocka_unit_test(a_rewrite_cut_anywhere_is_whole_or_never_was),
         cmocka_unit_test(a_log_goes_on_after_a_rewrite_and_a_truncation),
         cmocka_unit_test(the_kernels_files_are_private_and_listed),
+        cmocka_unit_test(root_writes_through_no_planted_link),
         cmocka_unit_test(the_sum_is_the_common_crc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,52 @@ static void connect_to(struct world *w, enum who from, enum who to)
     node_release_steps(n);
 }
 
+static uint32_t reconnect(struct world *w, enum who from, enum who to)
+{
+    struct tunnel_actions actions = {.count = 0};
+    struct node *n = &w->nodes[from];
+    tunnel_peer_reconnect(n->tunnel, w->peer[from][to], n->now, &actions);
+    for (uint32_t i = 0; i < actions.count; i++) {
+        struct static_step step = actions.list[i].static_step;
+        static_step_run(&step, n->crypto, n->private_key);
+        n->held[n->held_count++] = step;
+    }
+    return actions.count;
+}
+
+static void reconnect_begins_a_fresh_handshake_each_second(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    for (int i = 0; i < 5; i++) {
+        world_skip(w, SECOND);
+        assert_int_equal(reconnect(w, ALICE, BOB), 1);
+        assert_int_equal(reconnect(w, ALICE, BOB), 0);
+    }
+}
+
+/* `from` answered a handshake a moment ago, but `to` has forgotten it. */
+static void recover(struct world *w, enum who from, enum who to)
+{
+    world_run(w, 200 * SECOND);
+    node_set_endpoint(&w->nodes[to], w->peer[to][from], &w->at[from]);
+    assert_true(world_passes(w, to, from));
+    peer_reset(tunnel_peer(w->nodes[to].tunnel, w->peer[to][from]));
+    world_skip(w, SECOND);
+    assert_int_equal(reconnect(w, from, to), 1);
+    node_release_steps(&w->nodes[from]);
+    world_settle(w);
+    assert_true(world_passes(w, from, to));
+}
+
+static void who_reconnects_does_not_send_with_what_the_peer_lost(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    recover(w, ALICE, BOB);
+    recover(w, BOB, ALICE);
+}
+
 static void both_sides_are_told_of_each_session(void **state)
 {
     struct world *w = *state;
@@ -104,6 +150,52 @@ static void connect_while_down_is_made_good_when_up(void **state)
     node_event(&w->nodes[ALICE], TUNNEL_EVENT_UP);
     world_run(w, SECOND);
     assert_int_equal(w->nodes[ALICE].tally.links_up, 1);
+}
+
+static void hear_from(struct world *w, const struct endpoint *from)
+{
+    world_packet(w, BOB, ALICE, 100);
+    struct wire wire = world_take_type(w, MESSAGE_TRANSPORT);
+    wire.from = *from;
+    world_arrive(w, &wire);
+}
+
+static void a_relay_stays_where_it_is_wherever_it_is_heard_from(void **state)
+{
+    struct world *w = *state;
+    struct endpoint seen, elsewhere = w->at[BOB], relayed = endpoint_relayed((const uint8_t *)"bob-name", 7);
+    elsewhere.port++;
+    world_connect(w);
+    tunnel_peer_set_stays(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], true);
+    hear_from(w, &elsewhere);
+    hear_from(w, &relayed);
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen) && endpoint_equal(&seen, &w->at[BOB]));
+    tunnel_peer_set_stays(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], false);
+    hear_from(w, &relayed);
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen) && endpoint_equal(&seen, &relayed));
+    tunnel_peer_set_stays(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], true);
+    hear_from(w, &w->at[BOB]); /* from a relayed path it may come back */
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen) && endpoint_equal(&seen, &w->at[BOB]));
+}
+
+static void a_relayed_path_that_answers_nothing_is_given_up_while_packets_ask(void **state)
+{
+    struct world *w = *state;
+    struct endpoint seen, relayed = endpoint_relayed((const uint8_t *)"bob-name", 7);
+    node_set_endpoint(&w->nodes[ALICE], w->peer[ALICE][BOB], &relayed);
+    for (uint32_t second = 0; second < 30; second++) {
+        world_packet(w, ALICE, BOB, 100);
+        world_run_cut_off(w, SECOND);
+    }
+    assert_int_equal(w->nodes[ALICE].tally.links_down, 1);
+    assert_false(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen));
+    node_set_endpoint(&w->nodes[ALICE], w->peer[ALICE][BOB], &w->at[BOB]);
+    for (uint32_t second = 0; second < 30; second++) {
+        world_packet(w, ALICE, BOB, 100);
+        world_run_cut_off(w, SECOND);
+    }
+    assert_int_equal(w->nodes[ALICE].tally.links_down, 1); /* a direct one has all its time */
+    assert_true(tunnel_peer_endpoint(world_peer(w, ALICE, BOB), &seen));
 }
 
 static void a_silent_peers_initiation_is_told_and_draws_no_byte(void **state)
@@ -225,12 +317,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(both_sides_are_told_of_each_session),
+        TEST(reconnect_begins_a_fresh_handshake_each_second),
+        TEST(who_reconnects_does_not_send_with_what_the_peer_lost),
         TEST(a_session_that_grew_too_old_is_told_once),
         TEST(a_new_key_of_our_own_ends_links),
         TEST(a_handshake_that_is_given_up_is_told),
         TEST(connect_makes_a_session_without_a_packet),
         TEST(connect_does_nothing_while_a_session_is_fresh_or_a_handshake_under_way),
         TEST(connect_while_down_is_made_good_when_up),
+        TEST(a_relay_stays_where_it_is_wherever_it_is_heard_from),
+        TEST(a_relayed_path_that_answers_nothing_is_given_up_while_packets_ask),
         TEST(a_silent_peers_initiation_is_told_and_draws_no_byte),
         TEST(a_silent_peers_session_goes_on),
         cmocka_unit_test_setup_teardown(a_silent_peers_timestamp_is_persisted, world_setup_dark, world_teardown),

@@ -12,6 +12,17 @@
 
 #include "wire/names.h"
 
+/* A seed's own sequence (xorshift64), so that a failure comes again. */
+static uint64_t dice;
+
+static int draw(void)
+{
+    dice ^= dice << 13;
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    return (int)(dice >> 33);
+}
+
 static void names_are_lower_case_with_inner_hyphens(void **state)
 {
     (void)state;
@@ -109,12 +120,12 @@ static void what_nobody_can_send_to_is_refused(void **state)
 static void the_c_library_reads_and_writes_the_same(void **state)
 {
     (void)state;
-    srand(1);
+    dice = 1;
     for (int round = 0; round < 20000; round++) {
-        struct underlay u = {.family = 6, .port = (uint16_t)(rand() % 65535 + 1)}, again;
+        struct underlay u = {.family = 6, .port = (uint16_t)(draw() % 65535 + 1)}, again;
         for (int i = 0; i < 16; i += 2)
-            if (rand() % 2)
-                u.address[i + 1] = (uint8_t)rand(), u.address[i] = rand() % 3 ? (uint8_t)rand() : 0;
+            if (draw() % 2)
+                u.address[i + 1] = (uint8_t)draw(), u.address[i] = draw() % 3 ? (uint8_t)draw() : 0;
         u.address[0] = 0x20;
         char text[UNDERLAY_TEXT_MAX], theirs[INET6_ADDRSTRLEN], expected[80];
         inet_ntop(AF_INET6, u.address, theirs, sizeof(theirs));
@@ -129,12 +140,12 @@ static void the_c_library_reads_and_writes_the_same(void **state)
 static void any_piece_of_text_is_read_as_the_c_library_reads_it(void **state)
 {
     (void)state;
-    srand(2);
+    dice = 2;
     for (int round = 0; round < 200000; round++) {
         char address[24], text[40];
-        int len = rand() % 20;
+        int len = draw() % 20;
         for (int i = 0; i < len; i++)
-            address[i] = "::::012aF"[rand() % 9];
+            address[i] = "::::012aF"[draw() % 9];
         address[len] = 0;
         snprintf(text, sizeof(text), "[%s]:7", address);
         struct underlay u;

@@ -1,0 +1,83 @@
+"""A member (or a ticket's holder) that speaks to a relay as it pleases: WireGuard and control frames in plain Python."""
+import contextlib
+import time
+
+import noise
+from running import wait_until
+from statements import decode, encode
+
+HELLO, INTRODUCE, GET, PART = 1, 2, 6, 7
+LEDGER, FOLD, OPENINGS, OFFER = 1, 2, 3, 4
+LATEST = 2**64 - 1
+
+
+class Rogue:
+    """A session with a relay, under a static key."""
+
+    def __init__(self, host, private, relay_public, endpoint):
+        self.sock, self.endpoint = host.socket(), endpoint
+        self.sock.connect(endpoint)
+        self.session = noise.Initiator(private, relay_public)
+        self.session.finish(wait_until(self._initiate, 10, "a response"))
+        self.sock.send(self.session.data())
+        self.number = 0
+
+    def _initiate(self):
+        """A response, or None: one that comes too soon after another is not answered."""
+        self.sock.settimeout(0.5)
+        self.sock.send(self.session.initiation())
+        with contextlib.suppress(TimeoutError):
+            return self.sock.recv(2048)
+
+    def close(self):
+        self.sock.close()
+
+    def send(self, kind, fields):
+        self.sock.send(self.session.data(bytes([kind]) + encode(fields)))
+
+    def frames(self, seconds):
+        """(kind, fields, bytes) of what comes for so long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.sock.settimeout(left)
+            try:
+                message = self.sock.recv(65535)
+            except TimeoutError:
+                return
+            if message[0] != noise.DATA:
+                continue
+            inner = self.session.open(message)
+            if inner and inner[0] >> 4 == 0:
+                fields, end_of_item = decode(inner, 1)
+                yield inner[0], fields, inner[:end_of_item]
+
+    def part(self, what, since, to, offset, patience=1.5, tries=3):
+        """Of a blob; None: no answer."""
+        for _ in range(tries):
+            self.send(GET, {1: what, 2: since, 3: to, 5: offset})
+            for kind, fields, _ in self.frames(patience):
+                if kind == PART and (fields[1], fields[5]) == (what, offset):
+                    return fields
+        return None
+
+    def pull(self, what, since=0, to=LATEST, **options):
+        """A blob; None: it was not served."""
+        blob = b""
+        while True:
+            part = self.part(what, since, to, len(blob), **options)
+            if part is None:
+                return None
+            to, blob = part[3], blob + part.get(7, b"")
+            if len(blob) >= part[6]:
+                return blob
+
+    def ask(self, patience=1.5, **by):
+        """An introduction: by device=, address= or name=. (seconds that it took, the answer's bytes but its number)"""
+        self.number += 1
+        key, value = next((number, by[name]) for number, name in ((3, "device"), (4, "address"), (5, "name")) if name in by)
+        started = time.monotonic()
+        self.send(INTRODUCE, {1: self.number, 2: 0, key: value})
+        for kind, fields, _ in self.frames(patience):
+            if kind == INTRODUCE and fields[1] == self.number and fields[2] == 3:
+                return time.monotonic() - started, encode({**fields, 1: 0})
+        return None, None

@@ -1,0 +1,383 @@
+/* A whole network in virtual time, all of it from one seed: every node is the pure parts joined as nightjard joins them
+ * (tunnel, mesh, flows, replica; beside the hub the sequencer), with a disk that loses what was not synced. What
+ * happens, when, and what must be so. */
+#ifndef TESTS_SIM_PLANT_H
+#define TESTS_SIM_PLANT_H
+
+#include "identity/ticket.h"
+#include "ledger/replica.h"
+#include "ledger/sequencer.h"
+#include "mesh/mesh.h"
+#include "policy/flow.h"
+/* Both the ledger and the tunnel have a struct of this name, and no file of src/ sees both. */
+#define opening tunnel_opening
+#include "tunnel/tunnel.h"
+#undef opening
+
+#define PLANT_NODES 100
+#define PLANT_GROUPS 8u
+#define PLANT_RULES_MAX 24u
+#define PLANT_POLICIES_MAX 512u
+#define PLANT_PEERS_MAX 256u
+#define PLANT_SEEN_MAX 512u
+#define PLANT_CAPTURED 256u
+#define PLANT_DATAGRAM_MAX 1600u
+#define PLANT_PAIRS 96u
+#define PLANT_OUTBOX_MAX 64u
+#define PLANT_ENTRIES_MAX 4096u
+#define PLANT_PORT_OF_PAIRS 2000u
+#define PLANT_MS (SECOND / 1000)
+#define PLANT_START (1000 * SECOND)       /* of the monotonic clock */
+#define PLANT_WALL (UINT64_C(1800000000)) /* s since 1970, then */
+#define PLANT_NOBODY UINT32_MAX
+
+/* Who is who by number; the rest are members. */
+enum { PLANT_OPERATOR = 0, PLANT_HUB = 1, PLANT_FIRST_RELAY = 2, PLANT_FIRST_MEMBER = 5 };
+#define PLANT_HOSTILE_RELAY 4u
+
+struct plant;
+struct plant_node;
+
+struct plant_bytes {
+    uint8_t *bytes;
+    size_t len;
+};
+
+/* An invite as the operator made it, and what the operator said about it since. */
+struct plant_invite {
+    char name[NAME_MAX_LEN + 1];
+    uint8_t seed[SEED_SIZE];
+    struct invite_keys keys;
+    uint32_t groups; /* bits */
+    uint8_t ipv4[4];
+    bool relay, controller;
+    uint8_t statement[1024], opening[2048];
+    size_t statement_len, opening_len;
+    uint8_t hash[SHA256_SIZE];
+    struct device_id id;
+    bool made, said_isolate, said_revoke; /* ever */
+    bool isolated, revoked;               /* as it will be when all is in */
+    uint8_t isolate[SHA256_SIZE];         /* the latest */
+};
+
+/* What the network was told to allow, by version. */
+struct plant_rule {
+    struct subject from, to;
+    uint8_t protocol;
+    uint16_t low, high;
+};
+struct plant_policy {
+    uint32_t count;
+    struct plant_rule rules[PLANT_RULES_MAX];
+    uint8_t hash[SHA256_SIZE];
+};
+
+/* ---- What is kept ---- */
+
+enum kept_in { KEPT_IN_ENTRIES, KEPT_IN_OPENINGS, KEPT_IN_TAKE_AWAYS, KEPT_AS_BASE, KEPT_AS_HEAD, KEPT_AS_FLOOR };
+struct plant_record {
+    struct plant_record *next;
+    enum kept_in where;
+    uint64_t index, time;
+    enum fold_verdict verdict;
+    size_t len;
+    uint8_t bytes[];
+};
+/* In order of being written. */
+struct plant_records {
+    struct plant_record *first, **end;
+};
+struct plant_disk {
+    struct plant_records entries, openings, take_aways, unsynced;
+    struct plant_record *base, *head;
+    uint64_t floor;
+};
+
+/* ---- The engine's part ---- */
+
+struct plant_peer {
+    peer_id peer;
+    struct device_id id;
+    uint32_t flags;
+    uint8_t static_key[X25519_SIZE];
+    uint8_t ipv6[16], ipv4[4];
+    bool has_ipv4, has_addresses, seen, relay;
+    struct peer_grants grants;
+    struct grant *list; /* owned; out and then in */
+    uint64_t wanted_at;
+};
+
+struct plant_staged {
+    struct plant_staged *next;
+    peer_id peer;
+    uint64_t at;
+    uint32_t len;
+    uint8_t packet[];
+};
+
+/* What one part says to another; nothing is ever called back into from where it called. */
+struct plant_job {
+    struct plant_job *next;
+    void (*run)(struct plant_node *n, const struct plant_job *j);
+    peer_id peer;
+    struct device_id id;
+    uint64_t number;
+    bool flag;
+    size_t len, second_len;
+    uint8_t bytes[];
+};
+
+struct plant_seen {
+    uint8_t key[X25519_SIZE];
+    uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE];
+};
+
+struct plant_node {
+    struct plant *plant;
+    uint32_t number;
+    bool on, member; /* has joined: begins as a member */
+    bool joining, join_ended;
+    bool hostile;
+    uint8_t moves;       /* how often its endpoint changed */
+    uint8_t side;        /* of a partition */
+    int64_t clock_error; /* s */
+    bool was_ahead;      /* it has called under a clock of 2100, and its timestamps never go back */
+    uint64_t due;        /* when something of it has a timer */
+
+    /* For life. */
+    uint8_t private_key[X25519_SIZE], public_key[X25519_SIZE];
+    uint8_t signing_seed[ED25519_SEED_SIZE], signing_public[ED25519_PUBLIC_SIZE];
+    struct plant_invite invite;
+    bool has_seed;
+    struct ticket ticket;
+    uint8_t ipv6[16];
+
+    /* Disk. */
+    struct plant_disk disk;
+    struct plant_seen seen[PLANT_SEEN_MAX];
+    uint32_t seen_count;
+    uint64_t own_time, own_durable; /* ns */
+
+    /* The engine's. */
+    struct tunnel *tunnel;
+    struct reclaim_reader reader;
+    struct mesh *mesh;
+    struct flow_table *flows;
+    uint64_t random, grants_version;
+    struct plant_peer *peers;
+    uint32_t peer_count;
+    struct plant_staged *staged;
+    struct plant_job *jobs, **jobs_end;
+    struct replica_self self;
+    bool has_self;
+    uint32_t slot;
+    uint8_t (*permit)[PLANT_NODES]; /* at a relay */
+    uint64_t wanted_second;
+    uint32_t wanted_count;
+    uint64_t sent;    /* datagrams */
+    uint64_t checked; /* the last index that was compared, + 1 */
+
+    /* The state's. */
+    struct replica *replica;
+    struct replica_ops ops;
+};
+
+/* ---- The world ---- */
+
+struct plant_flight {
+    uint64_t at, order;
+    struct endpoint from, to;
+    bool hostile;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct plant_captured {
+    size_t len;
+    uint32_t to;
+    bool answered;
+    uint8_t bytes[PLANT_DATAGRAM_MAX];
+};
+
+struct plant_packet {
+    uint16_t from, to, sport, dport, claimed; /* claimed: whose address it came under */
+    bool ipv6, reply, forged, answer;
+    uint8_t arrived; /* times */
+};
+
+/* Who try to speak once all is healed. */
+struct plant_pair {
+    uint16_t from, to, port;
+    uint8_t protocol;
+    bool allowed, there, back;
+};
+
+/* Flaws put in on purpose, so that the invariants are seen to hold something. */
+enum plant_flaw {
+    PLANT_SOUND,
+    PLANT_NO_POLICY,  /* a node delivers whatever comes */
+    PLANT_PLAINTEXT,  /* a node sends a packet as it is */
+    PLANT_DEAF,       /* a node never hears of a new head */
+    PLANT_FORGETFUL,  /* timestamps are not kept over restarts, and replays get through */
+    PLANT_ANY_SIGNER, /* a statement of somebody else counts as the operator's */
+    PLANT_FLAWS
+};
+
+struct plant {
+    uint64_t seed, random, now, order;
+    struct crypto *c;
+    const char *failure;
+    char failure_text[300];
+    enum plant_flaw flaw;
+    uint32_t node_count;
+    struct plant_node *nodes;
+    bool healed, verbose;
+
+    struct network_id network;
+    uint8_t owner_seed[ED25519_SEED_SIZE], role_seed[ED25519_SEED_SIZE], scoped_seed[ED25519_SEED_SIZE],
+        sequencer_seed[ED25519_SEED_SIZE];
+    struct sequencer *sequencer;
+    struct plant_records store; /* the controller's: statements, each followed by its openings */
+    bool store_fails;
+    struct plant_outbox { /* the operator's, on disk until it is known what became of it */
+        struct plant_bytes submission;
+        uint8_t statement[SHA256_SIZE];
+    } outbox[PLANT_OUTBOX_MAX];
+    uint32_t outbox_count;
+    struct subject groups[PLANT_GROUPS];
+    struct plant_policy policies[PLANT_POLICIES_MAX]; /* by version */
+    uint64_t policy_version;
+    uint64_t nonce;
+    struct { /* by index: the first that was seen there */
+        bool known;
+        uint8_t head[SHA256_SIZE], root[SHA256_SIZE];
+    } folds[PLANT_ENTRIES_MAX];
+
+    struct { /* chances of 255; ns */
+        uint8_t loss, duplicate, misroute;
+        uint64_t delay, jitter;
+        bool parted;
+    } weather;
+    struct plant_flight **flights;
+    uint32_t flight_count, flight_room;
+    struct plant_captured captured[PLANT_CAPTURED];
+    uint32_t captured_count;
+    bool relay_is_hostile;
+
+    struct plant_packet *packets;
+    uint32_t packet_count, packet_room;
+    struct plant_pair pairs[PLANT_PAIRS];
+    uint32_t pair_count;
+
+    uint64_t datagrams, delivered, refused, forwarded, stranger_bytes, hostile_datagrams, restarts;
+};
+
+/* The first failure counts. `what` is static. */
+void plant_fail(struct plant *p, const struct plant_node *n, const char *what);
+/* What can only go wrong for want of memory, or in this program itself. */
+void plant_must(bool holds, const char *what);
+
+uint32_t plant_below(struct plant *p, uint32_t limit);
+static inline bool plant_chance(struct plant *p, uint32_t of_255)
+{
+    return plant_below(p, 255) < of_255;
+}
+void plant_fill(struct plant *p, uint8_t *out, size_t len);
+uint64_t plant_monotonic(const struct plant *p);
+uint64_t plant_wall(const struct plant_node *n); /* s */
+/* The node whose device (or invite) this is, or PLANT_NOBODY. */
+uint32_t plant_number(const struct plant *p, const struct device_id *id);
+
+/* plant_wire.c: datagrams in flight. */
+struct endpoint plant_endpoint(const struct plant_node *n);
+void plant_send(struct plant_node *from, const struct endpoint *to, const uint8_t *bytes, size_t len);
+void plant_send_hostile(struct plant *p, uint32_t to, const uint8_t *bytes, size_t len);
+uint64_t plant_next_flight(const struct plant *p);
+void plant_arrive(struct plant *p);
+void plant_wire_free(struct plant *p);
+
+/* plant_engine.c: tunnel and flows. */
+must_check int plant_engine_start(struct plant_node *n);
+void plant_engine_stop(struct plant_node *n);
+struct plant_peer *plant_peer_by_id(struct plant_node *n, const struct device_id *id);
+struct plant_peer *plant_peer_by_peer(struct plant_node *n, peer_id peer);
+void plant_datagram(struct plant_node *n, const struct endpoint *from, const uint8_t *bytes, size_t len);
+/* From the node's own programs; `police`: as an honest engine does. */
+void plant_packet(struct plant_node *n, const uint8_t *packet, size_t len, bool police);
+/* Into the session with a peer, whatever it is. */
+void plant_into_session(struct plant_node *n, peer_id peer, const uint8_t *packet, size_t len);
+void plant_flush(struct plant_node *n, peer_id peer, bool keepalive);
+void plant_actions(struct plant_node *n, struct tunnel_actions *actions);
+void plant_engine_timer(struct plant_node *n);
+struct tunnel_time plant_time(const struct plant_node *n);
+/* keys: a step, and what becomes of it. */
+void plant_step(struct plant_node *n, struct static_step *step);
+
+/* plant_join.c: between mesh, tunnel and replica. */
+extern const struct mesh_ops plant_mesh_ops;
+extern const struct replica_ops plant_replica_ops;
+void plant_post(struct plant_node *n, void (*run)(struct plant_node *n, const struct plant_job *j),
+                const struct plant_job *what, const void *bytes, size_t len);
+/* Until nothing waits; then the node's due time is known. */
+void plant_drain(struct plant_node *n);
+void plant_linked(struct plant_node *n, peer_id peer, bool up);
+void plant_intruded(struct plant_node *n, peer_id peer);
+void plant_framed(struct plant_node *n, peer_id from, const uint8_t *frame, size_t len);
+void plant_wanted(struct plant_node *n, peer_id peer, const uint8_t *address, size_t len);
+void plant_apply_keys(struct plant_node *n);
+void plant_timers(struct plant_node *n);
+
+/* plant_node.c: life and disk of a node, and of the controller. */
+void plant_node_start(struct plant_node *n);
+void plant_node_join(struct plant_node *n);
+/* `crash`: what was not synced is lost. */
+void plant_node_stop(struct plant_node *n, bool crash);
+void plant_keep(struct plant_node *n, const struct plant_record *what, const uint8_t *bytes);
+void plant_sync(struct plant_node *n);
+void plant_node_free(struct plant_node *n);
+void plant_sequencer_start(struct plant *p);
+void plant_sequencer_stop(struct plant *p);
+void plant_records_put(struct plant_records *r, const struct plant_record *what, const uint8_t *bytes);
+void plant_records_free(struct plant_records *r);
+
+/* plant_people.c: what the operator does. */
+void plant_found(struct plant *p);
+void plant_make_invite(struct plant *p, struct plant_node *n);
+void plant_invite(struct plant *p, struct plant_node *n);
+/* False: the operator's node knows no relay, or no head, yet. */
+must_check bool plant_give_ticket(struct plant *p, struct plant_node *n);
+void plant_publish(struct plant *p);
+void plant_take_away(struct plant *p, struct plant_node *n, enum statement_kind kind);
+void plant_restore(struct plant *p, struct plant_node *n);
+size_t plant_join_statement(struct plant *p, const struct plant_node *n, const uint8_t invite[SHA256_SIZE],
+                            const struct invite_keys *keys, bool sequences, uint8_t *out, size_t capacity);
+/* Signs with any seed; a submission, freed by the caller. */
+struct plant_bytes plant_signed_submission(struct plant *p, const struct statement *s, const uint8_t *seed);
+/* At any node; consumed. */
+void plant_submit(struct plant_node *n, struct plant_bytes submission);
+/* At the operator's: all that waits in its outbox; and what became of one. */
+void plant_knock(struct plant *p);
+void plant_outcome(struct plant *p, const uint8_t statement[SHA256_SIZE], enum fold_verdict verdict);
+
+/* plant_oracle.c: what must be so, found the slow way. */
+bool plant_allows(const struct plant *p, uint64_t version, uint32_t from, uint32_t to, uint8_t protocol, uint16_t port);
+void plant_packet_send(struct plant_node *from, const struct plant_packet *what, bool police);
+void plant_delivered(struct plant_node *n, const struct plant_peer *from, const uint8_t *packet, size_t len);
+/* A node has taken in an opening: may it know this? */
+void plant_check_opening(struct plant_node *n, const uint8_t *bytes, size_t len);
+void plant_check(struct plant *p);
+void plant_check_healed(struct plant *p);
+void plant_choose_pairs(struct plant *p);
+void plant_talk(struct plant *p);
+extern const uint8_t plant_canary[16];
+
+/* plant_trouble.c */
+void plant_trouble(struct plant *p);
+void plant_heal(struct plant *p);
+
+/* plant_hostile.c */
+void plant_hostilities(struct plant *p);
+/* Everything that was captured on its way to a node, once more. */
+void plant_replay_all(struct plant_node *n);
+
+#endif
