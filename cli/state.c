@@ -266,7 +266,8 @@ int state_write(struct cli *cli, struct state *s, enum state_folder folder, cons
 {
     struct files files = folder == STATE_FOLDERS ? state_top(s) : state_files(s, folder);
     int error = files_write(&files, name, bytes, len);
-    return error ? say_failed(cli, error, "%s/%s cannot be written", s->path, name) : 0;
+    const char *in = folder == STATE_FOLDERS ? "" : folders[folder].name;
+    return error ? say_failed(cli, error, "%s/%s%s%s cannot be written", s->path, in, *in ? "/" : "", name) : 0;
 }
 
 static int sync_parent(const char *path)

@@ -103,5 +103,5 @@ int keys_main(void)
     if (error == ERROR_GONE)
         return EXIT_SUCCESS;
     fprintf(stderr, "error keys-end why=\"%s\"\n", error_sentence(error));
-    return EXIT_FAILURE;
+    return error == ERROR_MALFORMED ? EXIT_MALFORMED : EXIT_FAILURE;
 }

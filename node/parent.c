@@ -20,6 +20,7 @@
 #include "net/memory.h"
 #include "proc/drop.h"
 #include "report.h"
+#include "roles.h"
 #include "wire/message.h"
 
 #define START_TIME (20 * SECOND)
@@ -172,16 +173,22 @@ static void take(struct parent *p, enum proc_role from, const struct ipc_message
             takers[i].take(p, from, m);
 }
 
-static void describe(int status, char out[64])
+#define REASON_SIZE 160
+
+static void describe(const struct parent *p, int status, char out[REASON_SIZE])
 {
-    if (WIFSIGNALED(status))
-        snprintf(out, 64, "signal %d.", WTERMSIG(status));
+    bool starts = p->give_up != UINT64_MAX;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MALFORMED && starts)
+        snprintf(out, REASON_SIZE,
+                 "what it keeps there is damaged. Bring it back from a backup, or have this device invited again.");
+    else if (WIFSIGNALED(status))
+        snprintf(out, REASON_SIZE, "signal %d.", WTERMSIG(status));
     else
-        snprintf(out, 64, "exit status %d.", WEXITSTATUS(status));
+        snprintf(out, REASON_SIZE, "exit status %d.", WEXITSTATUS(status));
 }
 
 /* When one ends, so do the others, in order: the first that did not is the one to name. */
-static void find_culprit(struct parent *p, enum proc_role *role, char why[64])
+static void find_culprit(struct parent *p, enum proc_role *role, char why[REASON_SIZE])
 {
     int status;
     pid_t pid;
@@ -191,7 +198,7 @@ static void find_culprit(struct parent *p, enum proc_role *role, char why[64])
             if (ended == PROC_ROLES || ended == PROC_CONTROLLER || status == 0)
                 continue;
             *role = ended;
-            describe(status, why);
+            describe(p, status, why);
             return;
         }
         poll(NULL, 0, CULPRIT_STEP_MS);
@@ -201,7 +208,7 @@ static void find_culprit(struct parent *p, enum proc_role *role, char why[64])
 /* A link is closed, or said what it may not. */
 static void lose(struct parent *p, enum proc_role role, int error)
 {
-    char why[64] = "its link is closed.";
+    char why[REASON_SIZE] = "its link is closed.";
     if (error == ERROR_MALFORMED)
         snprintf(why, sizeof(why), "it said what it may not.");
     else
@@ -234,11 +241,11 @@ static void start_controller(struct parent *p)
 static void reap_controller(struct parent *p)
 {
     int status;
-    char why[64];
+    char why[REASON_SIZE];
     pid_t pid = p->children.controller.pid;
     if (pid == 0 || waitpid(pid, &status, WNOHANG) != pid)
         return;
-    describe(status, why);
+    describe(p, status, why);
     children_controller_ended(&p->children, loop_monotonic());
     log_line("error", "controller", "what=\"ended\" why=\"%s\"", why);
     note(p, NOTE_CONTROLLER_DOWN, 0);

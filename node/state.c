@@ -98,5 +98,5 @@ int state_main(void)
     if (!error || error == ERROR_GONE)
         return EXIT_SUCCESS;
     fprintf(stderr, "error state-end why=\"%s\"\n", error_sentence(error));
-    return EXIT_FAILURE;
+    return error == ERROR_MALFORMED ? EXIT_MALFORMED : EXIT_FAILURE;
 }

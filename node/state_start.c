@@ -134,6 +134,8 @@ static int begin(struct state *s)
     if (ticket)
         remove_file(s, KEPT_TICKET);
     int error = begin_member(s);
+    if (error == ERROR_NOT_FOUND)
+        error = ERROR_MALFORMED; /* a member that has lost its ledger, and what it could begin one with */
     if (error || !is_joining(s))
         return error;
     s->has_result = true;

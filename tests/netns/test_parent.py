@@ -190,7 +190,7 @@ def test_down_is_orderly(daemon):
 
 
 @pytest.mark.parametrize("script, sentence", [
-    ("lie", "said what it may not"), ("configure-bad", "make no sense"), ("die-state", "state process ended")])
+    ("lie", "said what it may not"), ("damaged", "Bring it back from a backup"), ("configure-bad", "make no sense"), ("die-state", "state process ended")])
 def test_a_state_that_misbehaves_ends_the_daemon(daemon, script, sentence):
     daemon.script(script)
     done = daemon.run("--foreground")

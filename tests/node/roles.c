@@ -1,6 +1,6 @@
 /* Stand-ins for nightjard's engine and state, so that the parent is tested alone: they say that they are ready, and do
  * what the environment of the test left in STATE/ledger/script, one word:
- *   join-yes join-no: the result of a join      die-state: end at once     configure-bad: nonsense addresses
+ *   join-yes join-no: the result of a join      die-state, damaged: end at once     configure-bad: nonsense addresses
  *   stop: as nightjar down, after a second     lie: say what only keys may            (none): serve until the end */
 #include <fcntl.h>
 #include <poll.h>
@@ -112,6 +112,8 @@ int state_main(void)
     configure(links[0], strcmp(script, "configure-bad") == 0);
     if (strcmp(script, "die-state") == 0)
         return 5;
+    if (strcmp(script, "damaged") == 0)
+        return EXIT_MALFORMED;
     if (strcmp(script, "stop") == 0) {
         sleep(1);
         must(ipc_send(links[0], IPC_STOP, NULL, 0));
