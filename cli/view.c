@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "ground.h"
 #include "ledger/kept.h"
 #include "say.h"
 #include "wire/cbor.h"
 
 #define LOG_MAX (256u << 20)
+#define DAY 86400u /* s */
 #define RECORD_HEADER 8
 #define SUBMISSION_MAX (64u << 20)
 
@@ -315,11 +317,18 @@ const struct opening_invite *view_invite(const struct view *v, const struct fold
     return o && o->kind == OPENING_INVITE ? &o->invite : NULL;
 }
 
+/* Signed times come once a minute: in between, a clock that agrees with them to the day is as good. */
+static uint64_t time_by_now(const struct view *v)
+{
+    uint64_t now = clock_now();
+    return now > v->time && now - v->time < DAY ? now : v->time;
+}
+
 void view_each_device(const struct view *v, void (*each)(void *, const struct view_device *), void *context)
 {
     for (uint32_t i = 0; i < fold_device_count(v->fold); i++) {
         const struct fold_device *d = fold_device_at(v->fold, i);
-        bool ended = d->state == DEVICE_INVITED && !fold_invite_is_open(v->fold, d, v->time);
+        bool ended = d->state == DEVICE_INVITED && !fold_invite_is_open(v->fold, d, time_by_now(v));
         const struct view_device device = {d->id, ended, view_is_there(d) ? view_invite(v, d) : NULL};
         if (device.invite)
             each(context, &device);

@@ -154,6 +154,7 @@ def test_too_late_is_too_late(plant):
     assert code == 1
     assert said.strip()
     assert device_state(plant, "late") is None or device_state(plant, "late").get("state") != "joined"
+    assert plant.invite("late"), "a ticket that ended unused gives its name back"
 
 
 @pytest.mark.parametrize("spoil", [
