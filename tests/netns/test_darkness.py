@@ -56,7 +56,7 @@ class Watch:
     def __init__(self, machine, stranger, addresses=None):
         self.machine, self.stranger = machine, stranger
         v4, v6 = addresses or (stranger.v4, stranger.v6)
-        matches = (f"ip daddr {v4}", f"ip6 daddr {v6} meta l4proto != ipv6-icmp",
+        matches = (f"ip daddr {v4}", f"ip6 daddr {v6} meta l4proto != 58",
                    f"ip6 daddr {v6} icmpv6 type != {NEIGHBOUR_DISCOVERY}")
         self.rules = [machine.host.counter("postrouting", match) for match in matches]
 
