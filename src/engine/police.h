@@ -9,6 +9,9 @@
 must_check bool police_lets_out(struct engine *e, const struct peer *peer, const uint8_t *packet, uint32_t len,
                                 uint32_t count, uint64_t now);
 
+/* Sender: tells whoever sent it, by ICMP, that the packet was refused; where packets are judged at all. */
+void police_tell_sender(struct engine *e, const uint8_t *packet, uint32_t len);
+
 /* The beginning of the packet that passed last, so that more of the same flow pass without being looked up. One a
  * batch: policy changes between batches. */
 struct police_memory {

@@ -16,12 +16,15 @@
 #define SWEEPS_WITHOUT_PATH 2
 #define WANTED_PER_SECOND 16
 
-/* Inner addresses that nobody has, of this second: each is told once. */
+/* Inner addresses that nobody has, of this second, each told once; and of the second before: who goes on sending there
+ * is told by ICMP, since whoever could be introduced has been by then. */
 struct wanted {
     uint64_t since; /* monotonic */
-    uint32_t count;
+    uint32_t count, before_count;
     uint8_t addresses[WANTED_PER_SECOND][16];
+    uint8_t before[WANTED_PER_SECOND][16];
 };
+#define WANTED_REMEMBERED (8 * SECOND)
 
 struct sender {
     struct engine *engine;
@@ -132,16 +135,27 @@ static void read_mail(struct sender *s)
 
 /* ---- What the TUN gives ---- */
 
-static bool is_new(struct wanted *w, const uint8_t address[16], uint64_t now)
+static bool is_among(uint8_t (*addresses)[16], uint32_t count, const uint8_t address[16])
 {
-    if (w->since == 0 || now >= w->since + SECOND) {
-        w->since = now;
-        w->count = 0;
-    }
-    for (uint32_t i = 0; i < w->count; i++)
-        if (memcmp(w->addresses[i], address, 16) == 0)
-            return false;
-    if (w->count == WANTED_PER_SECOND)
+    for (uint32_t i = 0; i < count; i++)
+        if (memcmp(addresses[i], address, 16) == 0)
+            return true;
+    return false;
+}
+
+static void begin_second(struct wanted *w, uint64_t now)
+{
+    if (w->since != 0 && now < w->since + SECOND)
+        return;
+    w->before_count = w->since != 0 && now < w->since + WANTED_REMEMBERED ? w->count : 0;
+    memcpy(w->before, w->addresses, sizeof(w->before));
+    w->since = now;
+    w->count = 0;
+}
+
+static bool is_new(struct wanted *w, const uint8_t address[16])
+{
+    if (w->count == WANTED_PER_SECOND || is_among(w->addresses, w->count, address))
         return false;
     memcpy(w->addresses[w->count++], address, 16);
     return true;
@@ -164,7 +178,10 @@ static void want_address(struct sender *s, uint32_t len)
         return;
     mail.len = ip.address_len;
     memcpy(mail.address, ip.destination, ip.address_len);
-    if (is_new(&s->wanted, mail.address, s->outbox.now))
+    begin_second(&s->wanted, s->outbox.now);
+    if (is_among(s->wanted.before, s->wanted.before_count, mail.address))
+        police_tell_sender(s->engine, s->in, len);
+    if (is_new(&s->wanted, mail.address))
         mailbox_put(&s->engine->inbox, &mail);
 }
 

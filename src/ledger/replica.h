@@ -76,13 +76,13 @@ struct replica_self {
     X(DEVICE_OUT_OF_SCOPE, "device-out-of-scope",                                                                    \
       "A device was admitted by a key that may not admit it, and is "                                                \
       "treated as absent.",                                                                                          \
-      "Revoke it, and find out who used that admission key.")                                                        \
+      "Find out who used that admission key; have the owners take it out of the root.")                              \
     X(NAME_CLASH, "name-clash",                                                                                      \
       "A device claims a name or an IPv4 address that another one holds, and is treated "                            \
       "as absent.",                                                                                                  \
-      "Revoke it and invite it again under another name.")                                                           \
+      "Invite it again under another name.")                                                                         \
     X(TICKET_REUSED, "ticket-reused", "Somebody used a ticket again with which a device has joined already.",        \
-      "Find out who else had the ticket; if the wrong machine joined, revoke the device.")                           \
+      "Find out who else had the ticket; if the wrong machine joined, let no rule allow its groups anything.")       \
     X(CLOCK_WRONG, "clock-wrong", "This machine's clock is earlier than what the network proves.",                   \
       "Set the clock; until then nothing ends by it.")                                                               \
     X(CLOCK_AHEAD, "clock-ahead",                                                                                    \

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import shutil
+import time
 
 import pytest
 
@@ -100,6 +101,18 @@ def test_the_path_is_by_the_relay(plant):
 def test_packets_pass_as_the_rules_say(plant, version):
     assert plant["sensor-7"].host.ping(plant["broker-1"].address(version), deadline=15)
     assert not plant["broker-1"].host.ping(plant["sensor-7"].address(version), deadline=2)
+
+
+@pytest.mark.parametrize("whom", ["forbidden", "nobody"])
+def test_who_sends_where_no_rule_leads_is_told_within_seconds(plant, whom):
+    address = plant["broker-1"].address()
+    if whom == "nobody":
+        address = address.rpartition(".")[0] + ".250"
+    code = f"import socket; socket.create_connection(('{address}', 1883), 20)"
+    started = time.monotonic()
+    done = plant["other-1"].host.run(["/usr/bin/python3", "-c", code], check=False, timeout=30)
+    assert "No route to host" in done.stderr, done.stderr
+    assert time.monotonic() - started < 10
 
 
 def test_unknown_and_forbidden_look_alike(plant):
