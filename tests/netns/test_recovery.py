@@ -16,7 +16,7 @@ allow:
   - {from: sensors, to: brokers, icmp: any}
   - {from: brokers, to: sensors, icmp: any}
 """
-SECONDS = 12  # one or two as a rule; an idle relay session is probed each ten only
+SECONDS = 25  # one or two as a rule; an idle relay session is probed each ten only, and a lost initiation waits five
 
 # ctnetlink: deletes every connection that the router knows.
 FORGET = """

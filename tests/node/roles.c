@@ -109,11 +109,11 @@ int state_main(void)
     }
     if (strcmp(script, "lie") == 0)
         must(ipc_send(links[0], IPC_READY, NULL, 0));
+    if (strcmp(script, "damaged") == 0)
+        return EXIT_MALFORMED; /* while all are still starting */
     configure(links[0], strcmp(script, "configure-bad") == 0);
     if (strcmp(script, "die-state") == 0)
         return 5;
-    if (strcmp(script, "damaged") == 0)
-        return EXIT_MALFORMED;
     if (strcmp(script, "stop") == 0) {
         sleep(1);
         must(ipc_send(links[0], IPC_STOP, NULL, 0));
