@@ -87,7 +87,14 @@ static void write_initiation(struct peer *p, struct handshake *h, const struct i
 /* A wish for a handshake may have been under way while one was completed. */
 static bool fulfilled(const struct peer *p)
 {
-    return p->session_current && p->session_current->born >= p->last_handshake_sent;
+    const struct session *s = p->session_current;
+    return s && s->born >= p->last_handshake_sent && s->born > p->lost_at;
+}
+
+/* Nothing was sent yet since the peer was known to have lost its session. */
+static bool is_newly_lost(const struct peer *p)
+{
+    return p->lost_at != 0 && p->lost_at >= p->last_handshake_sent;
 }
 
 /* A relay passes nothing on for whom it does not permit (any more), and says nothing of it. */
@@ -153,7 +160,7 @@ static void initiate_after(struct peer *p, uint64_t pause, bool retry, struct tu
 
 void initiate(struct peer *p, bool retry, struct tunnel_time now, struct tunnel_actions *actions)
 {
-    initiate_after(p, REKEY_TIMEOUT, retry, now, actions);
+    initiate_after(p, is_newly_lost(p) ? RECONNECT_TIME : REKEY_TIMEOUT, retry, now, actions);
 }
 
 #define FRESH (60 * SECOND)

@@ -40,6 +40,16 @@ static void reconnect_begins_a_fresh_handshake_each_second(void **state)
     }
 }
 
+static void a_session_lost_at_once_is_made_anew_within_a_second(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    uint64_t handshakes = w->nodes[ALICE].tally.links_up;
+    assert_int_equal(reconnect(w, ALICE, BOB), 0); /* too soon after the last one; it is not forgotten */
+    world_run(w, SECOND + SECOND / 2);
+    assert_int_equal(w->nodes[ALICE].tally.links_up, handshakes + 1);
+}
+
 /* `from` answered a handshake a moment ago, but `to` has forgotten it. */
 static void recover(struct world *w, enum who from, enum who to)
 {
@@ -318,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(both_sides_are_told_of_each_session),
         TEST(reconnect_begins_a_fresh_handshake_each_second),
+        TEST(a_session_lost_at_once_is_made_anew_within_a_second),
         TEST(who_reconnects_does_not_send_with_what_the_peer_lost),
         TEST(a_session_that_grew_too_old_is_told_once),
         TEST(a_new_key_of_our_own_ends_links),
