@@ -159,11 +159,9 @@ struct net_bytes net_restore(struct net *net, const uint8_t isolate[SHA256_SIZE]
 
 struct net_bytes net_give_back(struct net *net, const struct net_invite *invite)
 {
-    struct statement s = {.kind = STATEMENT_RESTORE, .network = net->network, .restore.count = 1};
-    uint8_t bytes[512];
-    assert_int_equal(fold_isolations(replica_fold(NET_HUB(net)->replica), &invite->id, s.restore.isolates, 1), 1);
-    size_t len = sign_by(net, &s, ROLE, bytes, sizeof(bytes));
-    return make_submission(bytes, len, NULL, 0);
+    uint8_t isolate[1][SHA256_SIZE];
+    assert_int_equal(fold_isolations(replica_fold(NET_HUB(net)->replica), &invite->id, isolate, 1), 1);
+    return net_restore(net, isolate[0]);
 }
 
 static size_t rules_opening(struct net *net, enum net_group group, const struct net_rule *rules, uint32_t count,
