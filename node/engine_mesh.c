@@ -166,12 +166,29 @@ static void on_step(void *context, const struct static_step *step)
     tell_step(context, step);
 }
 
-static void on_frame(void *context, peer_id from, const uint8_t *bytes, size_t len)
+/* False: through a relay that is not known any more. */
+static bool way_of(struct engine_node *n, const struct endpoint *from, struct mesh_way *out)
+{
+    *out = (struct mesh_way){.kind = MESH_PATH_DIRECT};
+    if (from->family == ENDPOINT_RELAYED) {
+        const struct engine_device *relay = engine_devices_find_peer(&n->devices, endpoint_relay(from));
+        out->kind = MESH_PATH_RELAYED;
+        if (relay)
+            out->relay = relay->id;
+        return relay;
+    }
+    out->endpoint = (struct underlay){.port = from->port, .family = from->family};
+    memcpy(out->endpoint.address, from->address, sizeof(out->endpoint.address));
+    return true;
+}
+
+static void on_frame(void *context, peer_id from, const struct engine_arrival *by, const uint8_t *bytes, size_t len)
 {
     struct engine_node *n = context;
+    struct mesh_arrival arrival = {.session = by->session};
     const struct engine_device *d = engine_devices_find_peer(&n->devices, from);
-    if (d)
-        mesh_frame(n->mesh, &d->id, bytes, len, engine_node_now());
+    if (d && way_of(n, &by->from, &arrival.way))
+        mesh_frame(n->mesh, &d->id, &arrival, bytes, len, engine_node_now());
 }
 
 static void on_wanted(void *context, peer_id peer, const uint8_t *address, size_t len)

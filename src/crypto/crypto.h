@@ -91,10 +91,20 @@ must_check int crypto_xaead_open(struct crypto *c, uint8_t *out, const uint8_t k
                                  const uint8_t nonce[XAEAD_NONCE_SIZE], const void *ad, size_t ad_len,
                                  const uint8_t *sealed, size_t len);
 
+/* An AES-256-GCM key made ready for the data path: expanded once, used for many batches by any thread whose `crypto` is
+ * of the same kind. Holds secrets; freed with a wipe. ERROR_MEMORY, ERROR_CRYPTO. */
+struct crypto_ready_key;
+must_check int crypto_ready_key_new(struct crypto *c, struct crypto_ready_key **out, enum aead aead,
+                                    const uint8_t key[AEAD_KEY_SIZE]);
+void crypto_ready_key_free(struct crypto_ready_key *key);
+/* Whether this machine has instructions that make this AEAD fast. */
+bool crypto_is_fast(const struct crypto *c, enum aead aead);
+
 /* One packet of a batch, worked on in place. The nonce is 32 zero bits and the counter, little-endian (ChaCha20-
  * Poly1305), which is how transport messages use it. */
 struct aead_op {
-    const uint8_t *key; /* AEAD_KEY_SIZE bytes, borrowed */
+    const uint8_t *key;                   /* AEAD_KEY_SIZE bytes, borrowed */
+    const struct crypto_ready_key *ready; /* the same key made ready, borrowed; NULL: it is expanded for this batch */
     uint8_t *text; /* sealing: len bytes, with AEAD_TAG_SIZE bytes of room behind; opening: len bytes, tag included */
     const uint8_t *ad; /* borrowed; NULL with ad_len 0 */
     uint32_t len;

@@ -145,6 +145,9 @@ static void carry_out_one(struct engine *e, struct tunnel_action *action)
         if (e->options.link)
             e->options.link(e->options.context, action->link.peer, action->link.up);
         break;
+    case TUNNEL_ACTION_SPOKE:
+    case TUNNEL_ACTION_GATE:
+        break;
     case TUNNEL_ACTION_INTRUDER:
         if (e->options.intruder)
             e->options.intruder(e->options.context, action->intruder.peer);

@@ -29,6 +29,12 @@ struct tunnel_time engine_now(void)
 
 /* ---- Mail ---- */
 
+static void hand_over_frame(struct engine *e, const struct mail *mail)
+{
+    struct engine_arrival by = {.from = mail->path, .session = mail->session};
+    e->options.frame(e->options.context, mail->peer, &by, mail->bytes, mail->len);
+}
+
 static void read_mail(struct engine *e)
 {
     uint32_t count;
@@ -39,7 +45,7 @@ static void read_mail(struct engine *e)
         else if (mail[i].kind == MAIL_LOCAL_REFUSED)
             tunnel_peer_forget_local(e->tunnel, mail[i].peer);
         else if (mail[i].kind == MAIL_FRAME)
-            e->options.frame(e->options.context, mail[i].peer, mail[i].bytes, mail[i].len);
+            hand_over_frame(e, &mail[i]);
         else if (mail[i].kind == MAIL_WANTED && e->options.wanted)
             e->options.wanted(e->options.context, mail[i].peer, mail[i].address, mail[i].len);
         else if (mail[i].kind == MAIL_GONE)

@@ -15,6 +15,12 @@
 
 struct engine;
 
+/* How a control frame came. */
+struct engine_arrival {
+    struct endpoint from;
+    uint32_t session; /* local index */
+};
+
 struct engine_options {
     bool dark;
     bool no_offloads; /* neither UDP GSO nor GRO; the TUN was opened as it should be */
@@ -34,7 +40,12 @@ struct engine_options {
     void (*begin_step)(void *context, const struct static_step *step);
     /* A control frame (first nibble 0, wire/frame.h; never a relayed datagram) came in the session with `from`. On the
      * control thread. NULL: such packets are dropped. */
-    void (*frame)(void *context, peer_id from, const uint8_t *bytes, size_t len);
+    void (*frame)(void *context, peer_id from, const struct engine_arrival *by, const uint8_t *bytes, size_t len);
+    /* A peer whose path is ours to decide (engine_set_steered) spoke from elsewhere than it is sent to; at most each
+     * 100 ms for one peer and endpoint. */
+    void (*spoke)(void *context, peer_id peer, const struct endpoint *from);
+    /* The gate key changed: peers are to be told, so that they make mac2 with it. */
+    void (*gate)(void *context, const uint8_t gate[MESSAGE_COOKIE_SIZE]);
     /* Packets wait for a peer that has no endpoint (at most once a second for each), or were sent to an inner address
      * that is no peer's (`peer` 0; `address` of 4 or 16 bytes; at most 16 a second). */
     void (*wanted)(void *context, peer_id peer, const uint8_t *address, size_t len);
@@ -80,6 +91,27 @@ void engine_stepped(struct engine *e, struct static_step *step);
 
 /* A control frame into the session with `peer`; waits for one if there is none (as staged packets do). */
 void engine_send_frame(struct engine *e, peer_id peer, const uint8_t *bytes, size_t len);
+
+/* The same into the session that there is now, on this path (direct or relayed) whatever is in use; without a session
+ * it is dropped. */
+void engine_send_frame_by(struct engine *e, peer_id peer, const struct endpoint *path, const uint8_t *bytes,
+                          size_t len);
+/* Our initiations to the peer go to these, too, besides the path in use: the same bytes. At most ENGINE_CANDIDATES_MAX;
+ * 0: no longer. */
+#define ENGINE_CANDIDATES_MAX 8u
+must_check int engine_set_candidates(struct engine *e, peer_id peer, const struct endpoint *list, uint32_t count);
+/* Whether the peer's path is decided by the caller: it roams from none to where it speaks from, and otherwise nowhere.
+ */
+void engine_set_steered(struct engine *e, peer_id peer, bool yes);
+/* The AEADs of native transport that this machine is fast with (bits of enum frame_aead), for hellos. */
+uint64_t engine_aeads(const struct engine *e);
+/* The peer's hello, which came in that session, offered these: native transport from now on, if there is one in common.
+ */
+void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_t aeads);
+/* What mac2 is made with in handshake messages to the peer; NULL: nothing. */
+void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate);
+/* The gate key of our own that is in force. */
+void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE]);
 
 /* The peer's name on the relayed path: the first 8 bytes of its device id. Set once, before any path of it is used. */
 must_check int engine_set_name(struct engine *e, peer_id peer, const uint8_t name[8]);

@@ -61,12 +61,13 @@ void mailbox_put(struct mailbox *box, const struct mail *mail)
     (void)put(box, mail);
 }
 
-bool mailbox_put_frame(struct mailbox *box, peer_id peer, const uint8_t *bytes, uint32_t len)
+bool mailbox_put_frame(struct mailbox *box, const struct mail *frame, const uint8_t *bytes)
 {
-    struct mail mail = {.kind = MAIL_FRAME, .peer = peer, .len = len, .bytes = malloc(len ? len : 1)};
+    struct mail mail = *frame;
+    mail.bytes = malloc(mail.len ? mail.len : 1);
     if (!mail.bytes)
         return false;
-    memcpy(mail.bytes, bytes, len); /* NOLINT(clang-analyzer-unix.Malloc): with room, the box has it */
+    memcpy(mail.bytes, bytes, mail.len); /* NOLINT(clang-analyzer-unix.Malloc): with room, the box has it */
     bool room = put(box, &mail);
     if (!room)
         free(mail.bytes);

@@ -33,8 +33,12 @@ struct mail {
     peer_id peer;
     union {
         struct tunnel_notice notice; /* MAIL_NOTICE */
-        uint8_t *bytes;              /* MAIL_FRAME; the mail's own */
-        uint8_t address[16];         /* MAIL_WANTED */
+        struct {                     /* MAIL_FRAME */
+            uint8_t *bytes;          /* the mail's own */
+            struct endpoint path;    /* to control: how it came; to the sender: how to send it, family none: as usual */
+            uint32_t session;        /* to control: local index */
+        };
+        uint8_t address[16]; /* MAIL_WANTED */
     };
 };
 
@@ -61,8 +65,8 @@ void mailbox_clear(struct mailbox *box);
 /* A mail that there is no memory for is dropped: what it asks for is asked for again in time, or (an interface that is
  * gone) seen by other means; what a dropped MAIL_DISCARD leaves staged stays until the interface goes down. */
 void mailbox_put(struct mailbox *box, const struct mail *mail);
-/* A MAIL_FRAME with a copy of the bytes. False when there is no room. */
-must_check bool mailbox_put_frame(struct mailbox *box, peer_id peer, const uint8_t *bytes, uint32_t len);
+/* A MAIL_FRAME (kind, peer, path, session, len) with a copy of the bytes. False when there is no room. */
+must_check bool mailbox_put_frame(struct mailbox *box, const struct mail *frame, const uint8_t *bytes);
 /* False when there is no room: for initiations sooner than for the rest. */
 must_check bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len,
                                       const struct endpoint *from);

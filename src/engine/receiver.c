@@ -113,7 +113,10 @@ static void take_packet(struct receiver *r, const struct opening *o)
 static void take_frame(struct receiver *r, const struct opening *o)
 {
     struct engine *e = r->engine;
-    if (!e->options.frame || !mailbox_put_frame(&e->inbox, tunnel_peer_id(o->peer), o->packet, o->packet_len))
+    struct mail mail = {.kind = MAIL_FRAME, .peer = tunnel_peer_id(o->peer), .len = o->packet_len};
+    mail.path = *o->from;
+    mail.session = o->session;
+    if (!e->options.frame || !mailbox_put_frame(&e->inbox, &mail, o->packet))
         engine_count(&e->counters.frames_dropped, 1);
 }
 

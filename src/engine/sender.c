@@ -379,7 +379,8 @@ void sender_discard(struct sender *s, peer_id peer)
 
 void sender_frame(struct sender *s, peer_id peer, const uint8_t *bytes, uint32_t len)
 {
-    if (!s->running || !mailbox_put_frame(&s->inbox, peer, bytes, len))
+    struct mail mail = {.kind = MAIL_FRAME, .peer = peer, .len = len};
+    if (!s->running || !mailbox_put_frame(&s->inbox, &mail, bytes))
         engine_count(&s->engine->counters.frames_dropped, 1);
 }
 

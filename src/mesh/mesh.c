@@ -359,8 +359,10 @@ static unsigned sender_class(const struct mesh *m, const struct device *d)
     return m->joining && is_relay(d) ? FROM_MEMBER : 0;
 }
 
-void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *bytes, size_t len, uint64_t now)
+void mesh_frame(struct mesh *m, const struct device_id *from, const struct mesh_arrival *by, const uint8_t *bytes,
+                size_t len, uint64_t now)
 {
+    (void)by;
     struct frame f;
     struct device *d = devices_find(&m->devices, from);
     if (!m->has_self || !d)

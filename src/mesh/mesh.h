@@ -32,9 +32,39 @@ struct mesh_device {
 
 enum mesh_path_kind { MESH_PATH_NONE, MESH_PATH_DIRECT, MESH_PATH_RELAYED };
 
+/* One way to send to, or to hear from, a device. */
+struct mesh_way {
+    enum mesh_path_kind kind;
+    struct underlay endpoint; /* direct */
+    struct device_id relay;   /* relayed */
+};
+#define MESH_CANDIDATES_MAX 8u
+
+/* Why a device is not reached directly; for `status`. */
+enum mesh_why {
+    MESH_WHY_NONE,          /* it is, or there is no session */
+    MESH_WHY_TRYING,        /* not yet */
+    MESH_WHY_NO_CANDIDATES, /* nobody said where it could be found */
+    MESH_WHY_UNANSWERED,    /* it was tried; nothing came through */
+    MESH_WHY_NAT_HERE,      /* and our NAT shows each destination another port, as two relays see it */
+    MESH_WHY_LIMITED,       /* too much was tried toward the same place */
+    MESH_WHY_KINDS
+};
+
 struct mesh_ops {
     /* Into the session with `to`; waits for one if there is none yet. */
     void (*send)(void *context, const struct device_id *to, const uint8_t *frame, size_t len);
+    /* Into the session with `to` that there is now, but on this path, whatever is in use; nothing waits. */
+    void (*send_by)(void *context, const struct device_id *to, const struct mesh_way *way, const uint8_t *frame,
+                    size_t len);
+    /* Initiations to `to` go to these endpoints, too (the same bytes), besides the path in use; at most
+     * MESH_CANDIDATES_MAX, 0: no longer. Sending within the budget (budget.c) is the mesh's to decide: it gives the
+     * list, and takes it back. */
+    void (*candidates)(void *context, const struct device_id *to, const struct underlay *list, uint32_t count);
+    /* What a hello said, of the session (local index) that it came in: the AEADs for native transport (enum
+     * frame_aead), and what to make mac2 with toward `from` (NULL: nothing said). An introduction says only the latter
+     * (session 0). */
+    void (*heard)(void *context, const struct device_id *from, uint32_t session, uint64_t aeads, const uint8_t *gate);
     /* From now on `to` is sent to at this endpoint, or through this relay; sessions are begun as packets ask for it. */
     void (*direct)(void *context, const struct device_id *to, const struct underlay *endpoint);
     void (*relayed)(void *context, const struct device_id *to, const struct device_id *relay);
@@ -78,8 +108,21 @@ void mesh_device_gone(struct mesh *m, const struct device_id *id, uint64_t now);
 
 /* A session with `id` was made (each new keypair), or there is none any more and none could be made. */
 void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now);
+/* How a frame came: by which way, and in which session (its local index). */
+struct mesh_arrival {
+    struct mesh_way way;
+    uint32_t session;
+};
 /* A frame came in the session with `from`. Malformed ones are counted and dropped. */
-void mesh_frame(struct mesh *m, const struct device_id *from, const uint8_t *bytes, size_t len, uint64_t now);
+void mesh_frame(struct mesh *m, const struct device_id *from, const struct mesh_arrival *by, const uint8_t *bytes,
+                size_t len, uint64_t now);
+/* `from` spoke, authentically, by another way than it is sent to. The mesh decides whether to follow. */
+void mesh_spoke(struct mesh *m, const struct device_id *from, const struct mesh_way *way, uint64_t now);
+/* Where we are found on our own networks (private candidates), as interfaces come and go. */
+void mesh_local(struct mesh *m, const struct underlay *list, uint32_t count, uint64_t now);
+/* What our hellos offer from now on: AEADs, and what others make mac2 toward us with. A new gate goes to everyone that
+ * there is a session with. */
+void mesh_offer(struct mesh *m, uint64_t aeads, const uint8_t gate[FRAME_GATE_SIZE], uint64_t now);
 /* Somebody here wants to send: to a device without a path, or to an overlay address that no known device has. */
 void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now);
 void mesh_wanted_address(struct mesh *m, const uint8_t *address, size_t len, uint64_t now);
@@ -105,6 +148,8 @@ uint64_t mesh_deadline(const struct mesh *m);
 /* The two relays (fewer if there are fewer) that rendezvous hashing selects for `id`, best first. */
 uint32_t mesh_relays_of(const struct mesh *m, const struct device_id *id, struct device_id out[2]);
 enum mesh_path_kind mesh_path(const struct mesh *m, const struct device_id *id, struct device_id *relay);
+/* Why it is not reached directly. */
+enum mesh_why mesh_why(const struct mesh *m, const struct device_id *id);
 /* The latest round trip that a probe found, ns; 0: none yet. */
 uint64_t mesh_rtt(const struct mesh *m, const struct device_id *id);
 

@@ -40,6 +40,12 @@ void coalesce_reset(struct coalescer *c, const struct coalesce_options *options)
  * RST, URG, FIN), equal payload sizes but a shorter last; UDP: checksum not zero, equal sizes but a shorter last. At
  * most 65,535 bytes and UDP_SEGMENTS_MAX-like 64 packets for UDP. Packets of one flow are never reordered. */
 must_check int coalesce_add(struct coalescer *c, uint8_t *packet, uint32_t len);
+/* The same for a packet whose sender says that its transport checksum is still partial. Written to the TUN with
+ * VIRTIO_NET_HDR_F_NEEDS_CSUM over offsets found here and a pseudo-header summed here; nothing in the packet is
+ * believed for it. Joined with others of its kind only. Where the TUN takes no such header the checksum is computed.
+ * ERROR_MALFORMED for what may never be partial: not a whole, unfragmented TCP or UDP packet behind an IP header alone
+ * (IPv4 without options, IPv6 without extension headers), with lengths that hold. */
+must_check int coalesce_add_partial(struct coalescer *c, uint8_t *packet, uint32_t len);
 /* The next write, in order of first packets; false when there is no more. */
 bool coalesce_next(struct coalescer *c, struct coalesced *out);
 /* Undoes a super-packet that the kernel would not take: the i-th (< packets) packet, whole, with right checksums,

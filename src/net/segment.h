@@ -4,6 +4,7 @@
 #define NET_SEGMENT_H
 
 #include <linux/virtio_net.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -26,6 +27,14 @@ must_check int segment_start(struct segmenter *s, const struct virtio_net_hdr *h
                              uint32_t len);
 /* Length of packet i. */
 uint32_t segment_len(const struct segmenter *s, uint32_t i);
+/* Whether the packets may be carried with their transport checksum still partial: the kernel left it so
+ * (VIRTIO_NET_HDR_F_NEEDS_CSUM where TCP's or UDP's checksum is), the packet is no fragment, and what precedes the
+ * transport header is an IP header alone (IPv4 without options, IPv6 without extension headers). Whatever came with a
+ * whole checksum keeps it, right or wrong. */
+bool segment_may_be_partial(const struct segmenter *s);
+/* As segment_write, but TCP's or UDP's checksum is the sum of its pseudo-header alone, not inverted: what
+ * VIRTIO_NET_HDR_F_NEEDS_CSUM leaves to the receiver. Only if segment_may_be_partial. */
+void segment_write_partial(const struct segmenter *s, uint32_t i, uint8_t *out);
 /* Writes packet i, whole and with right checksums, to `out` (segment_len bytes). IPv4: total length, identification +
  * i, header checksum. TCP: sequence, FIN and PSH only in the last, CWR only in the first. UDP: length. */
 void segment_write(const struct segmenter *s, uint32_t i, uint8_t *out);

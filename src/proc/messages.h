@@ -80,6 +80,7 @@ enum ipc_kind {
     IPC_USE_KEY = 23,     /* joining: struct ipc_number, enum static_key_slot */
     IPC_PART = 25,        /* struct ipc_part: we are a relay, and these two may meet no longer */
     IPC_SEEK = 26,        /* a device's name, which nobody has that the engine was told of */
+    IPC_ASK_FLOWS = 27,   /* struct ipc_ask_flows: what lives with a device here */
     /* both ways: a control frame to or from a device; the controller's own id is all 0xff. */
     IPC_FRAME = 24, /* struct ipc_frame, then the frame */
 
@@ -91,6 +92,7 @@ enum ipc_kind {
     IPC_STATUS = 36,   /* struct ipc_status, then struct ipc_peer_status each */
     IPC_INTRUDER = 37, /* struct ipc_id: a used invite's key initiated */
     IPC_SEEN = 38,     /* struct ipc_id: it completed a handshake under its own key */
+    IPC_FLOWS = 39,    /* struct ipc_flows, then struct ipc_flow each */
 
     /* state -> parent */
     IPC_CONFIGURE = 48, /* struct ipc_configure: addresses of the TUN */
@@ -209,6 +211,28 @@ struct ipc_peer_status {
     uint64_t rx_bytes, tx_bytes;
     uint64_t rtt;     /* ns, 0 unknown */
     uint64_t refused; /* packets that policy refused, both ways */
+    uint32_t why;     /* enum mesh_why: why it is not reached directly */
+    uint32_t native;  /* 0: WireGuard's own transport; 1 + enum aead: native */
+};
+
+struct ipc_ask_flows {
+    uint32_t number;
+    uint8_t id[IPC_ID_SIZE];
+};
+/* A live flow between this node and the device, or, at a relay, datagrams of the device's that pass through it. */
+struct ipc_flow {
+    uint8_t peer[IPC_ID_SIZE]; /* at a relay: whom the device speaks with through it; else zero */
+    uint8_t outgoing;          /* we began it */
+    uint8_t protocol;          /* 1, 6, 17; 0: relayed, unknown */
+    uint16_t port;             /* of the destination; 0 for ICMP and relayed */
+    uint32_t count;            /* flows to that port */
+    uint32_t idle;             /* s since the last packet of the latest */
+    uint32_t zero;
+};
+struct ipc_flows {
+    uint32_t number;
+    uint32_t count;
+    uint32_t more; /* flows that are not in the list */
 };
 
 /* What was refused or lost, by reason, for people. */

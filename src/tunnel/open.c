@@ -141,6 +141,7 @@ static void judge(struct tunnel *t, struct session *s, const struct aead_op *op,
         return; /* a keepalive */
     run->data = true;
     message->peer = s->indexed.peer;
+    message->session = s->indexed.index;
     take_packet(t, s->indexed.peer, message);
 }
 
@@ -158,7 +159,7 @@ void tunnel_open_batch(struct tunnel *t, struct crypto *c, struct opening *messa
         struct session *s = find(t, &messages[i], monotonic);
         messages[i].packet = NULL;
         messages[i].packet_len = 0;
-        messages[i].frame = false;
+        messages[i].frame = messages[i].partial = false;
         messages[i].peer = NULL;
         if (!s || found == TUNNEL_BATCH_MAX)
             continue;

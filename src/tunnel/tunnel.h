@@ -99,6 +99,8 @@ enum tunnel_action_kind {
                                   its last session ended. On a relayed path it is given up, and the path forgotten,
                                   after three initiations without an answer */
     TUNNEL_ACTION_INTRUDER,    /* for information: `peer`, which is silent, began a handshake */
+    TUNNEL_ACTION_SPOKE,       /* for information: `peer`, which is steered, spoke from elsewhere than it is sent to */
+    TUNNEL_ACTION_GATE,        /* for information: our gate key was replaced (tunnel_gate) */
 };
 
 struct tunnel_action {
@@ -129,6 +131,10 @@ struct tunnel_action {
         struct {
             peer_id peer;
         } intruder;
+        struct {
+            peer_id peer;
+            struct endpoint from;
+        } spoke;
     };
 };
 
@@ -189,6 +195,27 @@ void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t tim
 /* The peer is a relay: it is where it was said to be, and by speaking from elsewhere, or through another relay, it does
  * not leave a direct endpoint that it has. */
 void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays);
+/* The caller decides where it is: it roams from nowhere to where it speaks from, and otherwise speaking from elsewhere
+ * is only told (TUNNEL_ACTION_SPOKE). A response still goes to where the initiation came from. */
+void tunnel_peer_set_steered(struct tunnel *t, peer_id peer, bool steered);
+/* The peer opens native transport in the session with that local index under these AEADs (bits, 1 << enum aead), as its
+ * hello in that session said: from now on it is sent to so, under the best that both have. Unknown sessions: nothing.
+ */
+void tunnel_session_set_native(struct tunnel *t, peer_id peer, uint32_t session, uint32_t aeads);
+
+/* ---- Gate keys: whom we serve first (docs/PROTOCOL.md section 22) ----
+ *
+ * Dark, nobody is sent a cookie. Instead a responder has a gate key of its own, which it gives to whom it may talk
+ * with; they make mac2 with it. It is replaced every GATE_LIFETIME and when a peer is taken away; the one before is
+ * taken for as long again. Initiations with the right mac2 are served first, and the rest share a small fixed budget:
+ * no limit is keyed by an unproved source. */
+#define GATE_LIFETIME (3600 * SECOND)
+void tunnel_gate(const struct tunnel *t, uint8_t out[MESSAGE_COOKIE_SIZE]);
+/* Makes a new one now: somebody who knows the old one is no peer any more. The old one is not taken from then on. */
+void tunnel_gate_replace(struct tunnel *t, struct tunnel_time now, struct tunnel_actions *actions);
+/* The peer's, for mac2 in what we send to it; NULL: none. */
+void tunnel_peer_set_gate(struct tunnel *t, peer_id peer, const uint8_t *gate);
+
 /* Its initiations are authenticated, told (TUNNEL_ACTION_INTRUDER) and never answered. */
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent);
 /* Begins a handshake, unless one is under way or the session is under a minute old; when the interface comes up, while
@@ -253,6 +280,9 @@ void tunnel_read_counters(const struct tunnel *t, struct tunnel_counters *out);
  * and no queue. Any thread that is a reader. */
 bool tunnel_mac1_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
 
+/* Whether the sender of an initiation knows our gate key. Any thread that is a reader. */
+bool tunnel_gate_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
+
 /* Whether a response or a cookie reply names an index of ours; checked where it comes in, likewise. */
 bool tunnel_awaits(struct tunnel *t, const uint8_t *message, size_t len);
 
@@ -267,11 +297,12 @@ struct reclaim_item *tunnel_peer_attachment(const struct peer *peer);
 /* Where to send; false when it is not known. */
 bool tunnel_peer_endpoint(const struct peer *peer, struct endpoint *out);
 
-/* One inner packet in place: `at` points to 16 bytes of headroom, then `len` bytes of packet (0: a keepalive), then
- * room for padding and tag. */
+/* One inner packet in place: `at` points to the headroom that tunnel_way says, then `len` bytes of packet (0: a
+ * keepalive), then room for padding and tag. */
 struct sealing {
     uint8_t *at;
     uint32_t len;
+    bool partial;        /* native only: MESSAGE_NATIVE_PARTIAL_CHECKSUM */
     uint32_t sealed_len; /* out: of the whole datagram at `at` */
 };
 /* Whether there is a session to seal with. */
@@ -299,6 +330,9 @@ struct opening {
     uint8_t *packet;     /* out: the inner packet, inside `at`; NULL when there is none (keepalive, or refused) */
     uint32_t packet_len; /* out: padding cut off, but for a control frame */
     bool frame;          /* out: it is a control frame (first nibble 0), not an IP packet */
+    bool partial;        /* out: the sender says that its transport checksum is still partial; not yet checked against
+                            what the packet is */
+    uint32_t session;    /* out, with `packet`: local index */
     struct peer *peer;   /* out, with `packet`: whose session it came in; good until reclaim_leave */
 };
 /* Opens up to TUNNEL_BATCH_MAX messages of any peers in the order of arrival. Writes at most one notice for each peer

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "wire/names.h"
 
 #define FRAME_MAX 1200u      /* whole frame; fits every path */
 #define FRAME_PART_MAX 1024u /* bytes in a part */
@@ -17,11 +18,14 @@
 #define FRAME_SIGNED_HEAD_SIZE 176
 #define FRAME_NAME_MAX 63
 #define FRAME_INLINE_MAX 1024u /* a submission that goes inside its offer */
+#define FRAME_GATE_SIZE 16
+#define FRAME_CANDIDATES_MAX 8u
+#define FRAME_CANDIDATES_SIZE (FRAME_CANDIDATES_MAX * 19u)
 
 enum frame_kind {
     FRAME_HELLO = 1,
     FRAME_INTRODUCE = 2,
-    FRAME_CANDIDATES = 3, /* reserved */
+    FRAME_CANDIDATES = 3,
     FRAME_PROBE = 4,
     FRAME_ANSWER = 5,
     FRAME_GET = 6,
@@ -43,10 +47,14 @@ struct frame_view {
 /* Sent by both ends when a session begins. */
 struct frame_hello {
     uint64_t version_min, version_max;
-    uint64_t aeads, features; /* bits */
-    struct frame_view head;   /* signed head, or len 0 */
-    uint64_t run;             /* random, one for each start: what an earlier one permitted is forgotten */
+    uint64_t aeads;             /* bits of enum frame_aead: what the sender opens as native transport; 0: none */
+    uint64_t features;          /* bits; none yet */
+    struct frame_view head;     /* signed head, or len 0 */
+    uint64_t run;               /* random, one for each start: what an earlier one permitted is forgotten */
+    struct frame_view gate;     /* FRAME_GATE_SIZE: the key for mac2 toward the sender, or len 0 */
+    struct frame_view observed; /* a list of one candidate: where the sender sees the receiver, or len 0 */
 };
+enum frame_aead { FRAME_AEAD_CHACHA20_POLY1305 = 1, FRAME_AEAD_AES_256_GCM = 2 };
 #define FRAME_VERSION 1
 
 enum introduce_stage { INTRODUCE_ASK = 0, INTRODUCE_TELL = 1, INTRODUCE_ACKNOWLEDGE = 2, INTRODUCE_ANSWER = 3 };
@@ -68,7 +76,22 @@ struct frame_introduce {
     enum introduce_result result; /* ANSWER */
     struct frame_view opening;    /* TELL, ANSWER: the other's invite opening, or len 0 */
     struct frame_view head; /* TELL, ANSWER: the relay's signed head, so that the other's join is known; or len 0 */
+    struct frame_view candidates; /* TELL, ANSWER: where the other may be found directly (a list), or len 0 */
+    struct frame_view gate;       /* TELL, ANSWER: FRAME_GATE_SIZE, the key for mac2 toward the other, or len 0 */
 };
+
+/* Where the sender is found on its own network, for the relay to tell those who share its public address; in a session
+ * between members: all that it knows of itself. */
+struct frame_candidates {
+    struct frame_view list; /* or len 0 */
+};
+
+/* A list of candidates: up to FRAME_CANDIDATES_MAX of family (1 byte: 4 or 6), address (4 or 16), port (2, big-endian,
+ * not 0). No address that nobody can send to (multicast, unspecified, broadcast, loopback), none twice. What was
+ * decoded holds to it. Returns how many. */
+uint32_t frame_candidates_get(struct frame_view list, struct underlay out[FRAME_CANDIDATES_MAX]);
+/* What a list may not hold is left out, as is what is beyond FRAME_CANDIDATES_MAX. Returns the list's length. */
+size_t frame_candidates_put(const struct underlay *all, uint32_t count, uint8_t out[FRAME_CANDIDATES_SIZE]);
 
 struct frame_probe { /* also the answer, which repeats it */
     uint64_t number;
@@ -123,6 +146,7 @@ struct frame {
     union {
         struct frame_hello hello;
         struct frame_introduce introduce;
+        struct frame_candidates candidates;
         struct frame_probe probe; /* FRAME_PROBE, FRAME_ANSWER */
         struct frame_get get;
         struct frame_part part;

@@ -14,6 +14,7 @@ enum message_type {
     MESSAGE_RESPONSE = 2,
     MESSAGE_COOKIE_REPLY = 3,
     MESSAGE_TRANSPORT = 4,
+    MESSAGE_NATIVE = 5, /* transport between two that both are Nightjar (PROTOCOL.md section 21) */
 };
 
 #define MESSAGE_KEY_SIZE 32
@@ -79,6 +80,19 @@ struct message_transport {
     /* sealed inner packet, padded, and tag */
 } __attribute__((packed));
 _Static_assert(sizeof(struct message_transport) == 16, "transport header");
+
+/* Native transport: the header of a transport message, which is associated data, with MESSAGE_NATIVE for its type;
+ * sealed behind it this, then the packet without padding. */
+struct message_native_inner {
+    uint8_t flags;   /* enum message_native_flags; others: dropped */
+    uint8_t zero[3]; /* or it is dropped */
+} __attribute__((packed));
+_Static_assert(sizeof(struct message_native_inner) == 4, "native inner header");
+enum message_native_flags {
+    /* The checksum of a whole, unfragmented TCP or UDP packet is the sum of its pseudo-header alone. */
+    MESSAGE_NATIVE_PARTIAL_CHECKSUM = 1,
+};
+#define MESSAGE_NATIVE_MIN (sizeof(struct message_transport) + sizeof(struct message_native_inner) + MESSAGE_TAG_SIZE)
 
 #define MESSAGE_TRANSPORT_MIN (sizeof(struct message_transport) + MESSAGE_TAG_SIZE) /* a keepalive */
 #define MESSAGE_HANDSHAKE_MAX sizeof(struct message_initiation)

@@ -183,7 +183,7 @@ static void event(struct mesh *m, struct recorder *r, struct input *in, uint64_t
         break;
     default:
         bytes = take(in, take_byte(in));
-        mesh_frame(m, &id, bytes.at, bytes.left, *now);
+        mesh_frame(m, &id, &(struct mesh_arrival){0}, bytes.at, bytes.left, *now);
     }
 }
 

@@ -178,6 +178,9 @@ static void carry_out(struct node *n, const struct tunnel_action *action)
         n->tally.links_up += action->link.up;
         n->tally.links_down += !action->link.up;
         break;
+    case TUNNEL_ACTION_SPOKE:
+    case TUNNEL_ACTION_GATE:
+        break;
     case TUNNEL_ACTION_INTRUDER:
         n->tally.intruders++;
         break;

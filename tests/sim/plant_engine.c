@@ -357,6 +357,9 @@ static void carry_out(struct plant_node *n, const struct tunnel_action *a)
     case TUNNEL_ACTION_LINK:
         plant_linked(n, a->link.peer, a->link.up);
         break;
+    case TUNNEL_ACTION_SPOKE:
+    case TUNNEL_ACTION_GATE:
+        break;
     case TUNNEL_ACTION_INTRUDER:
         plant_intruded(n, a->intruder.peer);
         break;

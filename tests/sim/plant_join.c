@@ -334,7 +334,7 @@ void plant_framed(struct plant_node *n, peer_id from, const uint8_t *frame, size
     if (!known)
         return;
     struct device_id id = known->id;
-    mesh_frame(n->mesh, &id, frame, len, plant_monotonic(n->plant));
+    mesh_frame(n->mesh, &id, &(struct mesh_arrival){0}, frame, len, plant_monotonic(n->plant));
 }
 
 void plant_wanted(struct plant_node *n, peer_id peer, const uint8_t *address, size_t len)

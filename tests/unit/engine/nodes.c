@@ -60,8 +60,9 @@ static void begin_step(void *context, const struct static_step *step)
     n->steps[n->held++] = *step;
 }
 
-static void take_frame(void *context, peer_id from, const uint8_t *bytes, size_t len)
+static void take_frame(void *context, peer_id from, const struct engine_arrival *by, const uint8_t *bytes, size_t len)
 {
+    (void)by;
     struct node *n = context;
     assert_true(len <= sizeof(n->last));
     n->frames++;

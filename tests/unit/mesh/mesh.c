@@ -700,8 +700,8 @@ static void broken_frames_are_counted(void **state)
     (void)state;
     struct world *w = world_new(1, 1);
     world_run(w, SECOND);
-    mesh_frame(w->nodes[0].mesh, &w->nodes[1].id, (const uint8_t *)"\x04\xff", 2, w->now);
-    mesh_frame(w->nodes[0].mesh, &w->nodes[1].id, (const uint8_t *)"\x0f\xa0", 2, w->now);
+    mesh_frame(w->nodes[0].mesh, &w->nodes[1].id, &(struct mesh_arrival){0}, (const uint8_t *)"\x04\xff", 2, w->now);
+    mesh_frame(w->nodes[0].mesh, &w->nodes[1].id, &(struct mesh_arrival){0}, (const uint8_t *)"\x0f\xa0", 2, w->now);
     assert_int_equal(counters_of(w, 0).malformed, 1);
     assert_int_equal(counters_of(w, 0).strange, 0);
     world_free(w);

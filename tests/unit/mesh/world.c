@@ -240,7 +240,7 @@ static void arrive(struct world *w, struct mail *mail)
         return;
     if (mail->kind == MAIL_FRAME && w->session[mail->to][mail->from]) {
         n->received[mail->from]++;
-        mesh_frame(n->mesh, &w->nodes[mail->from].id, mail->bytes, mail->len, w->now);
+        mesh_frame(n->mesh, &w->nodes[mail->from].id, &(struct mesh_arrival){0}, mail->bytes, mail->len, w->now);
     } else if (mail->kind == MAIL_MET)
         met(w, mail);
     else if (mail->kind == MAIL_LEARNED && mail->bytes[0] < w->count && w->allowed[mail->to][mail->bytes[0]])
@@ -406,7 +406,7 @@ void world_frame(struct world *w, uint32_t from, uint32_t to, const struct frame
     uint8_t bytes[FRAME_MAX];
     int len = frame_encode(frame, bytes, sizeof(bytes));
     assert_true(len > 0);
-    mesh_frame(w->nodes[to].mesh, &w->nodes[from].id, bytes, (size_t)len, w->now);
+    mesh_frame(w->nodes[to].mesh, &w->nodes[from].id, &(struct mesh_arrival){0}, bytes, (size_t)len, w->now);
 }
 
 uint32_t world_relay_of(struct world *w, uint32_t node, uint32_t rank)
