@@ -98,8 +98,10 @@ static int open_port(struct engine *e)
     struct udp_options options = {.port = e->port, .mark = e->mark, .no_offloads = e->options.no_offloads};
     int error = e->options.adopt_udp ? udp_adopt(&e->udp, e->options.udp4, e->options.udp6, options.no_offloads)
                                      : udp_open(&e->udp, &options);
-    if (error == 0)
+    if (error == 0) {
         e->port = udp_port(e->udp);
+        link_look(e);
+    }
     return error;
 }
 
