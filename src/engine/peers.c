@@ -41,6 +41,21 @@ int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY
     return tunnel_set_second_key(e->tunnel, public_key, peer);
 }
 
+void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate)
+{
+    tunnel_peer_set_gate(e->tunnel, peer, gate);
+}
+
+void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE])
+{
+    tunnel_gate(e->tunnel, out);
+}
+
+int engine_restore_gate(struct engine *e, const uint8_t gate[MESSAGE_COOKIE_SIZE])
+{
+    return tunnel_gate_restore(e->tunnel, gate);
+}
+
 /* ---- Paths ---- */
 
 int engine_set_name(struct engine *e, peer_id peer, const uint8_t name[8])
