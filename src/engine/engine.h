@@ -116,6 +116,9 @@ void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_
 void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate);
 /* The gate key of our own that is in force. */
 void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE]);
+/* Before any peer was told it: goes on with the one that there was before a restart. ERROR_MEMORY: the new one stays.
+ */
+must_check int engine_restore_gate(struct engine *e, const uint8_t gate[MESSAGE_COOKIE_SIZE]);
 
 /* The peer's name on the relayed path: the first 8 bytes of its device id. Set once, before any path of it is used. */
 must_check int engine_set_name(struct engine *e, peer_id peer, const uint8_t name[8]);

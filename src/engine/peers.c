@@ -67,6 +67,21 @@ void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_
     tunnel_session_set_native(e->tunnel, peer, session, (uint32_t)aeads);
 }
 
+void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate)
+{
+    tunnel_peer_set_gate(e->tunnel, peer, gate);
+}
+
+void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE])
+{
+    tunnel_gate(e->tunnel, out);
+}
+
+int engine_restore_gate(struct engine *e, const uint8_t gate[MESSAGE_COOKIE_SIZE])
+{
+    return tunnel_gate_restore(e->tunnel, gate);
+}
+
 /* ---- Paths ---- */
 
 int engine_set_name(struct engine *e, peer_id peer, const uint8_t name[8])
