@@ -237,7 +237,8 @@ static int new_flows(struct engine *e)
 
 static int build(struct engine *e)
 {
-    struct tunnel_options options = {.dark = e->options.dark, .entropy = {.fill = fill_from_kernel}};
+    struct tunnel_options options = {
+        .dark = e->options.dark, .entropy = {.fill = fill_from_kernel}, .aeads = (uint32_t)engine_aeads(e)};
     uint64_t key[4];
     fill_from_kernel(NULL, (uint8_t *)key, sizeof(key));
     permits_init(&e->permits, key);

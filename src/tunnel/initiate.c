@@ -277,7 +277,7 @@ static struct session *session_from_response(struct peer *p, struct static_step 
         return NULL;
     }
     struct session *s = session_new(p, true, get_le32(message->sender), now);
-    if (s && noise_split(&n, c, s->send_key, s->receive_key) != 0) {
+    if (s && session_take_keys(s, &n) != 0) {
         session_discard(s);
         s = NULL;
     }

@@ -34,6 +34,13 @@ struct handshake {
     bool sent;
 };
 
+#define AEADS 2
+
+struct native_keys {
+    uint8_t send[AEAD_KEY_SIZE];
+    uint8_t receive[AEAD_KEY_SIZE];
+};
+
 /* A keypair. Immutable once published, but for the fields that say who else writes them. */
 struct session {
     struct indexed indexed; /* first */
@@ -47,7 +54,15 @@ struct session {
     _Atomic bool used;              /* the peer used it; opening thread */
     _Atomic uint64_t renewal_asked; /* monotonic; either data thread */
     _Atomic uint64_t send_counter;  /* next; taken by whoever seals */
-    struct replay replay;           /* opening thread */
+    _Atomic uint64_t send_blocks;   /* sealed as native transport; likewise */
+    /* What the peer seals and opens native transport with: 0 not known to do it, else 1 + enum aead; for good. Set by
+     * whoever learns it first: from the peer's hello the control thread, from a message the opening thread. */
+    _Atomic uint32_t native;
+    struct native_keys native_keys[AEADS]; /* by enum aead; of those that we offer */
+    /* Expanded by the first thread that needs them. */
+    _Atomic(struct crypto_ready_key *) send_ready;
+    _Atomic(struct crypto_ready_key *) receive_ready;
+    struct replay replay; /* opening thread */
 };
 
 /* ---- Peers ---- */
@@ -134,6 +149,7 @@ struct identity {
     X(handshakes)          \
     X(unknown_index)       \
     X(bad_packet)          \
+    X(bad_native)          \
     X(replayed)            \
     X(bad_source)          \
     X(no_route)
@@ -238,6 +254,13 @@ void session_end_all(struct peer *p);
 void session_expire_all(struct peer *p);
 /* Whether any session can still be used. */
 bool session_lives(const struct peer *p, uint64_t now);
+/* The keys that follow from the handshake's end; wipes its state. */
+must_check int session_take_keys(struct session *s, struct noise *n);
+/* The peer does native transport with this AEAD, unless it was known to do it with another. */
+void session_learn_native(struct session *s, enum aead aead);
+/* The key made ready in `place`, where the first who asks puts it; NULL when there is no memory. Any thread. */
+const struct crypto_ready_key *session_ready_key(_Atomic(struct crypto_ready_key *) *place, struct crypto *c,
+                                                 enum aead aead, const uint8_t key[AEAD_KEY_SIZE]);
 /* Wipes and frees a session that no reader can have seen; _retire: one whose index was claimed. */
 void session_discard(struct session *s);
 void session_retire(struct session *s);

@@ -101,7 +101,7 @@ static int write_response(struct session *s, const struct static_step *step, str
     noise_mix_dh(&n, c, ephemeral, p->public_key, NULL);
     noise_seal_response(&n, c, p->preshared_key, response->sealed_nothing);
     wipe(ephemeral, sizeof(ephemeral));
-    return noise_split(&n, c, s->receive_key, s->send_key);
+    return session_take_keys(s, &n);
 }
 
 static void persist(struct peer *p, struct tunnel_actions *actions)

@@ -63,6 +63,7 @@ struct node {
     const struct node_owner *owner;
     void *context; /* the owner's, as the next one; both outlive a restart */
     uint32_t number;
+    uint32_t aeads; /* the owner's, before a start: what it offers for native transport */
     bool dark;
 };
 
