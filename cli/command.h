@@ -44,5 +44,9 @@ int command_ping(struct cli *cli, const struct arguments *arguments);
 int command_policy_check(struct cli *cli, const struct arguments *arguments);
 int command_policy_publish(struct cli *cli, const struct arguments *arguments);
 int command_policy_show(struct cli *cli, const struct arguments *arguments);
+int command_revoke(struct cli *cli, const struct arguments *arguments);
+int command_isolate(struct cli *cli, const struct arguments *arguments);
+int command_restore(struct cli *cli, const struct arguments *arguments);
+int command_uninvite(struct cli *cli, const struct arguments *arguments);
 
 #endif
