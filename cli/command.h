@@ -41,6 +41,7 @@ int command_down(struct cli *cli, const struct arguments *arguments);
 int command_status(struct cli *cli, const struct arguments *arguments);
 int command_devices(struct cli *cli, const struct arguments *arguments);
 int command_ping(struct cli *cli, const struct arguments *arguments);
+int command_can(struct cli *cli, const struct arguments *arguments);
 int command_policy_check(struct cli *cli, const struct arguments *arguments);
 int command_policy_publish(struct cli *cli, const struct arguments *arguments);
 int command_policy_show(struct cli *cli, const struct arguments *arguments);

@@ -100,6 +100,14 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar ping pump-3 -c 1\n",
      ping_options, 1, 1, command_ping},
+    {"can", "whether policy allows it, and the rule that says so", "FROM tcp|udp|icmp|publish|subscribe|coap [WHAT] TO",
+     "Says yes or no, and the rule that says so or what comes nearest, by what STATE holds; the daemon may be down.\n"
+     "FROM and TO are devices, or groups, which means all of their members. WHAT is a port, a topic or a path; icmp\n"
+     "has none. Exits with 0 for yes, 1 for no.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar can sensor-7 tcp 1883 broker-1\n",
+     no_options, 3, 4, command_can},
     {"policy check", "whether a policy is right, without publishing it", "FILE|-",
      "Reads a policy and says, with line and column, what is wrong in it. Names of groups and devices are looked up "
      "in\n"

@@ -4,6 +4,7 @@
 
 #include "ledger/kept.h"
 #include "policy_file.h"
+#include "policy_known.h"
 #include "say.h"
 #include "show.h"
 
@@ -85,38 +86,14 @@ static char *print_rules(const struct rule_set *set)
     return text;
 }
 
-static bool knows(const struct rule_set *set, const struct rule *rule)
-{
-    for (uint32_t i = 0; i < set->count; i++)
-        if (policy_compare_subjects(&set->rules[i].from, &rule->from) == 0 &&
-            policy_compare_subjects(&set->rules[i].to, &rule->to) == 0 && set->rules[i].line == rule->line)
-            return true;
-    return false;
-}
-
-/* A rule is told to both of its sides; it is shown once. The rules stay their openings'. */
-static void collect(const struct view *v, struct rule_set *out)
-{
-    for (uint32_t i = 0; i < fold_subject_count(v->fold); i++) {
-        struct subject subject;
-        uint8_t commitment[SHA256_SIZE];
-        const struct rule_set *set =
-            fold_subject_at(v->fold, i, &subject, commitment) ? policy_rules_now(v, &subject) : NULL;
-        for (uint32_t r = 0; set && r < set->count && out->count < RULES_MAX; r++)
-            if (!knows(out, &set->rules[r]))
-                out->rules[out->count++] = set->rules[r];
-    }
-}
-
 /* What this node knows of it, a line for each rule. */
 static char *list_known(struct policy_file *w)
 {
-    struct rule_set known = {0, calloc(RULES_MAX, sizeof(struct rule))};
-    if (!known.rules)
+    struct policy_known known;
+    if (policy_known_read(&known, &w->view))
         return NULL;
-    collect(&w->view, &known);
-    char *text = print_rules(&known);
-    free(known.rules);
+    char *text = print_rules(&known.rules);
+    policy_known_clear(&known);
     return text;
 }
 
