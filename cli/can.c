@@ -126,7 +126,7 @@ static void add_rule_reason(struct can_answer *a, const struct who *from, const 
 /* By this node's knowledge: the rules of either side are all of the rules between both. */
 static bool knows_enough(const struct can_world *world, const struct who *from, const struct who *to)
 {
-    return !world->view || policy_known_wholly(world->view, from->subjects, from->count) ||
+    return world->policy_only || policy_known_wholly(world->view, from->subjects, from->count) ||
            policy_known_wholly(world->view, to->subjects, to->count);
 }
 
@@ -161,7 +161,7 @@ static bool belongs(const struct can_world *world, const struct who *device, con
            (world->policy_only || !who_is_absent(world->view, device, &absence));
 }
 
-/* Ends at the first pair that may not. */
+/* Ends at the first pair that decides. */
 static bool decide_members(struct can_answer *a, const struct can_world *world, const struct who *from,
                            const struct who *to, const struct can_what *what)
 {
@@ -172,7 +172,7 @@ static bool decide_members(struct can_answer *a, const struct can_world *world, 
                 continue;
             decide_pair(a, world, &world->who->all[i], &world->who->all[j], what);
             any = true;
-            if (!a->yes)
+            if (a->yes == world->any)
                 return true;
         }
     return any;

@@ -30,9 +30,10 @@ struct can_world {
     const struct view *view;
     const struct who_list *who;
     const struct policy_known *policy;
-    bool policy_only; /* whoever is absent is taken to be there */
+    bool policy_only; /* whoever is absent is taken to be there, and the policy to be known */
+    bool any;         /* of a group, one member that can is enough */
 };
-/* A group, on either side, means all of its members. */
+/* A group, on either side, means all of its members, or any. */
 void can_decide(struct can_answer *out, const struct can_world *world, const struct who *from, const struct who *to,
                 const struct can_what *what);
 

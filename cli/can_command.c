@@ -143,7 +143,7 @@ static void say_unknown(struct asking *a, const char *name)
 static void decide(struct asking *a)
 {
     struct who sides[2];
-    const struct can_world world = {&a->view, &a->who, &a->policy, false};
+    const struct can_world world = {.view = &a->view, .who = &a->who, .policy = &a->policy};
     for (int i = 0; i < 2; i++)
         if (!who_find(&a->who, &a->view, a->names[i], &sides[i]))
             say_unknown(a, a->names[i]);

@@ -44,6 +44,8 @@ int command_ping(struct cli *cli, const struct arguments *arguments);
 int command_can(struct cli *cli, const struct arguments *arguments);
 int command_policy_check(struct cli *cli, const struct arguments *arguments);
 int command_policy_publish(struct cli *cli, const struct arguments *arguments);
+int command_policy_test(struct cli *cli, const struct arguments *arguments);
+int command_policy_diff(struct cli *cli, const struct arguments *arguments);
 int command_policy_show(struct cli *cli, const struct arguments *arguments);
 
 #endif

@@ -5,6 +5,7 @@
 #include "ledger/kept.h"
 #include "policy_file.h"
 #include "policy_known.h"
+#include "policy_test.h"
 #include "say.h"
 #include "show.h"
 
@@ -13,16 +14,16 @@
 static int tell_checked(struct policy_file *w)
 {
     if (w->unchecked)
-        say_progress(
-            w->cli,
-            "%s: the form is right. There is no node at %s, so groups and devices were not looked up: \"policy "
-            "publish\" does that.",
-            w->path, w->cli->state);
+        say_progress(w->cli,
+                     "%s: the form is right. There is no node at %s, so groups and devices were not looked up, and "
+                     "tests not run: "
+                     "\"policy publish\" does that.",
+                     w->path, w->cli->state);
     else
-        say_progress(w->cli, "%s: right, %u rules.", w->path, w->rules->count);
-    return w->cli->json
-               ? show_json(json_pack("{s:i, s:b}", "rules", (int)w->rules->count, "names_checked", !w->unchecked))
-               : EXIT_DONE;
+        say_progress(w->cli, "%s: right, %u rules, %u tests passed.", w->path, w->rules->count, w->tests.count);
+    return w->cli->json ? show_json(json_pack("{s:i, s:b, s:i}", "rules", (int)w->rules->count, "names_checked",
+                                              !w->unchecked, "tests", w->has_state ? (int)w->tests.count : 0))
+                        : EXIT_DONE;
 }
 
 int command_policy_check(struct cli *cli, const struct arguments *arguments)
@@ -33,6 +34,8 @@ int command_policy_check(struct cli *cli, const struct arguments *arguments)
         result = policy_file_look(&w);
     if (!result)
         result = policy_file_parse(&w);
+    if (!result && w.has_state)
+        result = policy_tests_run(&w);
     if (!result)
         result = tell_checked(&w);
     policy_file_close(&w);

@@ -14,7 +14,7 @@ bool policy_same_grants(const struct rule *a, const struct rule *b)
     return same;
 }
 
-static bool is_same(const struct rule *a, const struct rule *b)
+bool policy_same_rule(const struct rule *a, const struct rule *b)
 {
     return policy_compare_subjects(&a->from, &b->from) == 0 && policy_compare_subjects(&a->to, &b->to) == 0 &&
            policy_same_grants(a, b);
@@ -23,7 +23,7 @@ static bool is_same(const struct rule *a, const struct rule *b)
 static void take_rule(struct policy_known *k, const struct rule *rule, uint64_t version)
 {
     uint32_t i = 0;
-    while (i < k->rules.count && !is_same(&k->rules.rules[i], rule))
+    while (i < k->rules.count && !policy_same_rule(&k->rules.rules[i], rule))
         i++;
     bool is_new = i == k->rules.count;
     if (i == RULES_MAX || (!is_new && k->versions[i] >= version))
@@ -70,4 +70,22 @@ bool policy_known_wholly(const struct view *v, const struct subject *subjects, u
         if (fold_subject(v->fold, &subjects[i], commitment) && !view_opening(v, commitment))
             return false;
     return true;
+}
+
+bool policy_known_all(const struct view *v)
+{
+    struct subject subject;
+    uint8_t commitment[SHA256_SIZE];
+    for (uint32_t i = 0; i < fold_subject_count(v->fold); i++)
+        if (fold_subject_at(v->fold, i, &subject, commitment) && !view_opening(v, commitment))
+            return false;
+    return true;
+}
+
+bool policy_holds_rule(const struct rule_set *set, const struct rule *rule)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (policy_same_rule(&set->rules[i], rule))
+            return true;
+    return false;
 }

@@ -17,7 +17,13 @@ void policy_known_clear(struct policy_known *k);
 
 /* Whether this node holds what is in force for all of these. */
 bool policy_known_wholly(const struct view *v, const struct subject *subjects, uint32_t count);
+/* For everyone. */
+bool policy_known_all(const struct view *v);
 
 bool policy_same_grants(const struct rule *a, const struct rule *b);
+/* The same between the same; the lines may differ. */
+bool policy_same_rule(const struct rule *a, const struct rule *b);
+/* Whether a rule is among these. */
+bool policy_holds_rule(const struct rule_set *set, const struct rule *rule);
 
 #endif

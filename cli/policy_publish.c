@@ -9,6 +9,7 @@
 #include "owner.h"
 #include "policy_file.h"
 #include "policy_known.h"
+#include "policy_test.h"
 #include "say.h"
 #include "show.h"
 
@@ -234,6 +235,8 @@ int command_policy_publish(struct cli *cli, const struct arguments *arguments)
                         "A policy that was published before still waits in %s/outbox.", w.state.path);
     if (!result)
         result = policy_file_parse(&w);
+    if (!result)
+        result = policy_tests_run(&w);
     if (!result)
         result = publish_rules(&w, arguments);
     policy_file_close(&w);

@@ -23,17 +23,17 @@ static void add(struct who_list *l, const struct device_id *id, const struct fol
 {
     struct who *w = &l->all[l->count++];
     _Static_assert(sizeof(*id) == sizeof(struct subject), "a device is a subject by its id");
-    *w = (struct who){.name = invite->name, .device = device, .count = 2};
+    *w = (struct who){.name = invite->name, .device = device, .is_gone = device && !view_is_there(device), .count = 2};
     memcpy(&w->subjects[1], id, sizeof(*id));
     for (uint32_t i = 0; i < invite->group_count; i++)
         w->subjects[w->count++] = invite->groups[i].id;
 }
 
-static void add_known(struct who_list *l, const struct view *v, bool there)
+static void add_known(struct who_list *l, const struct view *v)
 {
     for (uint32_t i = 0; i < fold_device_count(v->fold); i++) {
         const struct fold_device *d = fold_device_at(v->fold, i);
-        const struct opening_invite *invite = view_is_there(d) == there ? view_invite(v, d) : NULL;
+        const struct opening_invite *invite = view_invite(v, d);
         if (invite)
             add(l, &d->id, d, invite);
     }
@@ -44,17 +44,25 @@ static bool waits(const struct view_opening *o)
     return o->pending && o->opening.kind == OPENING_INVITE;
 }
 
+static int compare(const void *a, const void *b)
+{
+    const struct who *x = a, *y = b;
+    if (x->is_gone != y->is_gone)
+        return x->is_gone ? 1 : -1;
+    return strcmp(x->name, y->name);
+}
+
 int who_read(struct who_list *out, const struct view *v)
 {
     size_t most = (size_t)fold_device_count(v->fold) + v->opening_count;
     *out = (struct who_list){0, calloc(most + 1, sizeof(struct who))};
     if (!out->all)
         return ERROR_MEMORY;
-    add_known(out, v, true);
+    add_known(out, v);
     for (uint32_t i = 0; i < v->opening_count; i++)
         if (waits(v->openings[i]))
             add(out, &v->openings[i]->device, NULL, &v->openings[i]->opening.invite);
-    add_known(out, v, false);
+    qsort(out->all, out->count, sizeof(struct who), compare);
     return 0;
 }
 

@@ -11,14 +11,14 @@
 struct who {
     const char *name;
     const struct fold_device *device; /* NULL: its invite still waits in the outbox; or it is a group */
-    bool is_group;
+    bool is_group, is_gone;           /* uninvited or revoked */
     uint32_t count;
     struct subject subjects[WHO_SUBJECTS_MAX]; /* `all`, then itself, then its groups */
 };
 struct explain_side who_side(const struct who *w);
 bool who_is(const struct who *w, const struct subject *subject);
 
-/* Every device whose name is known here: those that are gone come last. */
+/* Every device whose name is known here, by name: those that are gone come last. */
 struct who_list {
     uint32_t count;
     struct who *all;
