@@ -95,12 +95,15 @@ struct peer {
     uint64_t last_handshake;           /* wall */
     uint64_t last_timestamp;           /* wall; of our last initiation to it, which the next one must exceed */
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
-    uint16_t keepalive; /* s */
-    uint8_t attempts;   /* initiations without an answer */
-    uint8_t unanswered; /* the same on the path in use, also while packets go on asking */
-    bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
-    bool silent;        /* listened to and never answered */
-    _Atomic bool stays; /* at a direct endpoint, whatever it speaks from */
+    uint16_t keepalive;   /* s */
+    uint8_t attempts;     /* initiations without an answer */
+    uint8_t unanswered;   /* the same on the path in use, also while packets go on asking */
+    bool resume;          /* a handshake is due when the interface comes up: it had a session, or one was asked for */
+    bool silent;          /* listened to and never answered */
+    _Atomic bool stays;   /* at a direct endpoint, whatever it speaks from */
+    _Atomic bool steered; /* where it speaks from is told, and followed only from nowhere */
+    struct endpoint spoke_from; /* the opening thread's: what was told last, */
+    uint64_t spoke_at;          /* and when; monotonic */
     void (*attachment_release)(struct reclaim_item *attachment);
 };
 
@@ -209,9 +212,13 @@ must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, con
 struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
 /* False without memory: the old endpoint serves until there is some. */
 bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
-/* Whether what a peer spoke from is where it is from now on. */
-bool peer_may_roam(const struct peer *p, const struct endpoint *from);
-void peer_roam(struct peer *p, const struct endpoint *from);
+/* The opening thread: whether the control thread is to hear (peer_heard) that the peer spoke from there. */
+bool peer_is_news(struct peer *p, const struct endpoint *from, uint64_t now);
+/* It spoke from there in a session: moves it, or tells that it is steered and spoke from elsewhere. */
+void peer_heard(struct peer *p, const struct endpoint *from, struct tunnel_actions *actions);
+/* It spoke from there in a handshake, whose session is not there yet: without another, it leaves even a path that we
+ * steer, since that one led to none. */
+void peer_met(struct peer *p, const struct endpoint *from, uint64_t now, struct tunnel_actions *actions);
 void peer_forget_local(struct peer *p);
 /* Ends sessions and handshake; timers that depend on them stop. */
 void peer_reset(struct peer *p);

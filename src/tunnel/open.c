@@ -109,7 +109,7 @@ static void finish_run(const struct run *run, uint64_t now, struct tunnel_notice
         bits |= TUNNEL_NOTICE_CONFIRMED;
     if (renewal_due(s, now))
         bits |= TUNNEL_NOTICE_HANDSHAKE;
-    if (peer_may_roam(p, run->from))
+    if (peer_is_news(p, run->from, now))
         bits |= TUNNEL_NOTICE_ROAMED;
     if (bits == 0)
         return;

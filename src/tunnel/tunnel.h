@@ -96,8 +96,8 @@ enum tunnel_action_kind {
                                   nothing is */
     TUNNEL_ACTION_DISCARD,     /* the sealing thread: drop what is staged for `peer` */
     TUNNEL_ACTION_LINK,        /* for information: a handshake with `peer` was completed (`up`); or one was given up, or
-                                  its last session ended. On a relayed path it is given up, and the path forgotten,
-                                  after three initiations without an answer */
+                                  its last session ended. On a path that is relayed or steered it is given up, and the
+                                  path forgotten, after three initiations without an answer */
     TUNNEL_ACTION_INTRUDER,    /* for information: `peer`, which is silent, began a handshake */
     TUNNEL_ACTION_SPOKE,       /* for information: `peer`, which is steered, spoke from elsewhere than it is sent to */
     TUNNEL_ACTION_GATE,        /* for information: our gate key was replaced (tunnel_gate) */
@@ -196,7 +196,9 @@ void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t tim
  * not leave a direct endpoint that it has. */
 void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays);
 /* The caller decides where it is: it roams from nowhere to where it speaks from, and otherwise speaking from elsewhere
- * is only told (TUNNEL_ACTION_SPOKE). A response still goes to where the initiation came from. */
+ * is only told (TUNNEL_ACTION_SPOKE; in a session at most each 100 ms for one place, each 10 ms in all). A handshake
+ * moves it while there is no other session, and is told as well. A response still goes to where the initiation came
+ * from. */
 void tunnel_peer_set_steered(struct tunnel *t, peer_id peer, bool steered);
 /* The peer opens native transport in the session with that local index under these AEADs (bits, 1 << enum aead), as its
  * hello in that session said: from now on it is sent to so, under the best that both have. Unknown sessions: nothing.

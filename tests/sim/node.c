@@ -179,6 +179,8 @@ static void carry_out(struct node *n, const struct tunnel_action *action)
         n->tally.links_down += !action->link.up;
         break;
     case TUNNEL_ACTION_SPOKE:
+        n->tally.spoke++;
+        break;
     case TUNNEL_ACTION_GATE:
         break;
     case TUNNEL_ACTION_INTRUDER:
