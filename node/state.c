@@ -1,8 +1,8 @@
 /* The state process: has no key and no network; see state_server.h. */
 #include <fcntl.h>
 #include <grp.h>
+#include <jansson.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include "mesh/mesh.h"
 #include "net/loop.h"
 #include "proc/drop.h"
+#include "proc/log.h"
 #include "proc/messages.h"
 #include "proc/permits.h"
 #include "roles.h"
@@ -86,6 +87,7 @@ int state_main(void)
                                 .gid = group_that_may_ask(), /* before there are no files to read it from */
                                 .build_time = BUILD_TIME,
                                 .counter_name = counter_name};
+    json_object_seed(0); /* from /dev/urandom, so before there are no files */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk */
     int error = crypto_new(&setup.crypto, CRYPTO_BULK_OPENSSL);
@@ -97,6 +99,6 @@ int state_main(void)
     }
     if (!error || error == ERROR_GONE)
         return EXIT_SUCCESS;
-    fprintf(stderr, "error state-end why=\"%s\"\n", error_sentence(error));
+    log_line("error", "state-end", "why=\"%s\"", error_sentence(error));
     return error == ERROR_MALFORMED ? EXIT_MALFORMED : EXIT_FAILURE;
 }
