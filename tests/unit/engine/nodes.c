@@ -33,6 +33,8 @@ struct node {
     int fds[2];
     uint16_t port;
     peer_id peer[NODES];
+    uint32_t session[NODES]; /* in which the last frame of each came */
+    bool spoiled;            /* a patterned frame was not what it was */
     uint32_t frames, links_up, links_down, wanted, intruders;
     peer_id last_from, last_link, last_wanted;
     uint8_t last[FRAME_MAX];
@@ -60,11 +62,33 @@ static void begin_step(void *context, const struct static_step *step)
     n->steps[n->held++] = *step;
 }
 
+/* Of a frame that says its number and length, and whose every byte follows from them; padding may follow. */
+#define PATTERN_FROM 4
+static uint8_t pattern(uint8_t number, size_t at)
+{
+    return (uint8_t)(number + at * 7);
+}
+
+static bool is_spoiled(const uint8_t *bytes, size_t len)
+{
+    if (bytes[0] != FRAME_ANSWER)
+        return false;
+    if (get_be16(bytes + 2) > len)
+        return true;
+    for (size_t i = PATTERN_FROM; i < get_be16(bytes + 2); i++)
+        if (bytes[i] != pattern(bytes[1], i))
+            return true;
+    return false;
+}
+
 static void take_frame(void *context, peer_id from, const struct engine_arrival *by, const uint8_t *bytes, size_t len)
 {
-    (void)by;
     struct node *n = context;
     assert_true(len <= sizeof(n->last));
+    for (int i = 0; i < NODES; i++)
+        if (n->peer[i] == from)
+            n->session[i] = by->session;
+    n->spoiled |= is_spoiled(bytes, len);
     n->frames++;
     n->last_from = from;
     n->last_len = len;
@@ -613,6 +637,112 @@ static void a_session_lost_on_the_relayed_path_is_told(void **state)
     assert_int_equal(alice->last_wanted, alice->peer[BOB]);
 }
 
+/* ---- Native transport ---- */
+
+/* `who` has seen the hello of `from`, in the session that its last frame came in. */
+static void hear(struct world *w, enum who who, enum who from)
+{
+    struct node *n = &w->nodes[who];
+    engine_set_native(n->engine, n->peer[from], n->session[from], engine_aeads(w->nodes[from].engine));
+}
+
+static void send_pattern(struct world *w, enum who from, enum who to, uint8_t number, size_t len)
+{
+    uint8_t frame[FRAME_MAX] = {FRAME_ANSWER, number};
+    put_be16(frame + 2, (uint16_t)len);
+    for (size_t i = PATTERN_FROM; i < len; i++)
+        frame[i] = pattern(number, i);
+    send_bytes(w, from, to, frame, len);
+}
+
+/* One frame, whatever it needs. */
+static void reach(struct world *w, enum who from, enum who to)
+{
+    struct node *n = &w->nodes[to];
+    send_frame(w, from, to, 1, 20);
+    assert_true(comes(w, &n->frames, n->frames + 1, PATIENCE));
+}
+
+static void frames_go_unpadded_once_a_hello_was_heard(void **state)
+{
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    introduce(w, ALICE, BOB);
+    reach(w, ALICE, BOB);
+    reach(w, BOB, ALICE);
+    assert_int_equal(alice->last_len % MESSAGE_PADDING, 0);
+    hear(w, ALICE, BOB);
+    send_pattern(w, ALICE, BOB, 5, 101);
+    assert_true(comes(w, &bob->frames, 2, PATIENCE));
+    assert_int_equal(bob->last_len, 101);
+    send_pattern(w, BOB, ALICE, 6, 103); /* it has seen that Alice does it */
+    assert_true(comes(w, &alice->frames, 2, PATIENCE));
+    assert_int_equal(alice->last_len, 103);
+    assert_false(alice->spoiled || bob->spoiled);
+}
+
+/* Some of equal length, as a burst, and some of any. */
+static void exchange_bursts(struct world *w)
+{
+    struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
+    uint32_t of_alice = alice->frames, of_bob = bob->frames;
+    for (uint8_t i = 0; i < 100; i++)
+        send_pattern(w, ALICE, BOB, i, i < 70 ? 1200 : 200 + i * 10u);
+    assert_true(comes(w, &bob->frames, of_bob + 100, PATIENCE));
+    for (uint8_t i = 0; i < 100; i++)
+        send_pattern(w, BOB, ALICE, i, i < 70 ? 1199 : 1200 - i * 10u);
+    assert_true(comes(w, &alice->frames, of_alice + 100, PATIENCE));
+    assert_false(alice->spoiled || bob->spoiled);
+}
+
+/* Each of the three sessions that a relayed path has may be without native transport, or not know of it yet. */
+static void a_relay_joins_any_two_transports(void **state)
+{
+    static const struct {
+        enum who who, from;
+    } hellos[] = {{ALICE, RELAY}, {RELAY, BOB}, {ALICE, BOB}, {BOB, RELAY}};
+    struct world *w = *state;
+    for (unsigned heard = 0; heard < 16; heard++) {
+        if (heard != 0) {
+            close_world(state);
+            open_world(state);
+            w = *state;
+        }
+        make_relayed_world(w);
+        reach(w, ALICE, BOB);
+        reach(w, BOB, ALICE);
+        reach(w, RELAY, ALICE);
+        reach(w, BOB, RELAY);
+        reach(w, RELAY, BOB);
+        for (size_t i = 0; i < sizeof(hellos) / sizeof(hellos[0]); i++)
+            if (heard & 1u << i)
+                hear(w, hellos[i].who, hellos[i].from);
+        exchange_bursts(w);
+        assert_int_equal(counters(w, RELAY).relay_refused, 0);
+    }
+}
+
+/* The sender's group and the receiver's batch see the hello at any moment. */
+static void native_transport_begins_while_frames_flow(void **state)
+{
+    struct world *w = *state;
+    struct node *bob = &w->nodes[BOB];
+    make_relayed_world(w);
+    reach(w, ALICE, BOB);
+    reach(w, BOB, ALICE);
+    reach(w, RELAY, ALICE);
+    uint32_t before = bob->frames;
+    for (uint8_t i = 0; i < 200; i++) {
+        send_pattern(w, ALICE, BOB, i, 600);
+        if (i == 60)
+            hear(w, ALICE, BOB);
+        if (i == 120)
+            hear(w, ALICE, RELAY);
+    }
+    assert_true(comes(w, &bob->frames, before + 200, PATIENCE));
+    assert_false(bob->spoiled);
+}
+
 static void counters_have_names(void **state)
 {
     struct world *w = *state;
@@ -649,6 +779,9 @@ int main(void)
         TEST(malformed_relayed_datagrams_are_counted),
         TEST(an_origin_is_held_to_its_rate),
         TEST(a_session_lost_on_the_relayed_path_is_told),
+        TEST(frames_go_unpadded_once_a_hello_was_heard),
+        TEST(a_relay_joins_any_two_transports),
+        TEST(native_transport_begins_while_frames_flow),
         TEST(counters_have_names),
     };
     return cmocka_run_group_tests_name("engine/nodes", tests, NULL, NULL);
