@@ -3,11 +3,6 @@
 #include "engine/internal.h"
 #include "wire/frame.h"
 
-/* Static steps that are begun and not come back. Others' are what strangers can cause: ours wait behind none of them.
- */
-#define STEPS_THEIRS_MAX 256
-#define STEPS_OWN_MAX 1024
-
 /* ---- Sending ---- */
 
 static void commit(struct engine *e)
@@ -97,13 +92,6 @@ static void send(struct engine *e, const struct tunnel_action *action)
 
 /* ---- Static steps ---- */
 
-static uint32_t *steps_like(struct engine *e, const struct static_step *step, uint32_t *most)
-{
-    bool theirs = step->text_kind == STATIC_STEP_OPEN_TEXT;
-    *most = theirs ? STEPS_THEIRS_MAX : STEPS_OWN_MAX;
-    return theirs ? &e->steps_theirs : &e->steps_own;
-}
-
 static void take_result(struct engine *e, struct static_step *step)
 {
     actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_STATIC_STEP, .static_step = step});
@@ -112,24 +100,18 @@ static void take_result(struct engine *e, struct static_step *step)
 /* What a step yields goes straight back in, and may ask for more: at most two steps follow each other. */
 static void begin_step(struct engine *e, struct static_step *step)
 {
-    uint32_t most, *steps = steps_like(e, step, &most);
     if (!e->options.begin_step) {
         e->options.run_step(e->options.context, step);
         take_result(e, step);
-    } else if (*steps < most) {
-        ++*steps;
+    } else if (admit_step(e, step)) {
         e->options.begin_step(e->options.context, step);
-    } else {
-        engine_count(&e->counters.steps_dropped, 1);
     }
     wipe(step, sizeof(*step));
 }
 
 void engine_stepped(struct engine *e, struct static_step *step)
 {
-    uint32_t most, *steps = steps_like(e, step, &most);
-    if (*steps > 0)
-        --*steps;
+    admit_stepped(e, step);
     take_result(e, step);
     actions_send(e);
 }
@@ -141,6 +123,15 @@ static void persist(struct engine *e, const struct tunnel_action *action)
     if (e->options.persist)
         e->options.persist(e->options.context, action->persist.public_key, action->persist.timestamp);
     e->to_commit = true;
+}
+
+static void tell_gate(struct engine *e)
+{
+    uint8_t gate[MESSAGE_COOKIE_SIZE];
+    tunnel_gate(e->tunnel, gate);
+    if (e->options.gate)
+        e->options.gate(e->options.context, gate);
+    wipe(gate, sizeof(gate));
 }
 
 static void carry_out_one(struct engine *e, struct tunnel_action *action)
@@ -170,6 +161,7 @@ static void carry_out_one(struct engine *e, struct tunnel_action *action)
             e->options.spoke(e->options.context, action->spoke.peer, &action->spoke.from);
         break;
     case TUNNEL_ACTION_GATE:
+        tell_gate(e);
         break;
     case TUNNEL_ACTION_INTRUDER:
         if (e->options.intruder)

@@ -29,7 +29,8 @@
     X(relay_limited)       \
     X(relay_nested)        \
     X(policy_refused)      \
-    X(policy_malformed)
+    X(policy_malformed)    \
+    X(partial_malformed)
 
 struct engine_counters_live {
 #define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
@@ -67,8 +68,9 @@ struct engine {
     uint32_t local_count; /* as they were told last */
     struct endpoint local[NETLINK_LOCAL_MAX];
     uint64_t grants_version;
-    uint32_t steps_own, steps_theirs; /* begun and not come back */
-    bool to_commit;                   /* a timestamp was noted and is not durable yet */
+    uint32_t steps[HANDSHAKE_CLASSES]; /* begun and not come back; our own are among the answers */
+    uint64_t ungated_full_at;          /* monotonic: when the budget of ungated initiations is full again */
+    bool to_commit;                    /* a timestamp was noted and is not durable yet */
     uint32_t outgoing_count;
     struct udp_outgoing outgoing[UDP_BATCH_MAX];
     peer_id outgoing_peer[UDP_BATCH_MAX];
@@ -85,6 +87,15 @@ void actions_carry_out(struct engine *e, struct tunnel_actions *actions);
 /* Feeds the state machine, and carries out what it asks for but for what is sent: actions_send. */
 void actions_step(struct engine *e, const struct tunnel_event *event);
 void actions_send(struct engine *e);
+
+/* admit.c: whose handshakes are served. */
+/* Serves what waits, a turn's worth. Whether more is to be served at once. */
+bool admit_serve(struct engine *e);
+/* When the next can be, if it waits for its budget; or UINT64_MAX. */
+uint64_t admit_deadline(const struct engine *e);
+/* Whether another static step of that kind may be under way; it is, if so. */
+must_check bool admit_step(struct engine *e, const struct static_step *step);
+void admit_stepped(struct engine *e, const struct static_step *step);
 
 /* sender.c: from the TUN to the port. */
 must_check int sender_new(struct sender **out, struct engine *e);
