@@ -422,5 +422,7 @@ int tunnel_peer_info(const struct tunnel *t, peer_id peer, struct tunnel_peer_in
     out->rx_bytes = atomic_load_explicit(&p->rx_bytes, memory_order_relaxed);
     out->tx_bytes = atomic_load_explicit(&p->tx_bytes, memory_order_relaxed);
     out->keepalive = p->keepalive;
+    if (p->session_current)
+        out->native = atomic_load_explicit(&p->session_current->native, memory_order_relaxed);
     return 0;
 }

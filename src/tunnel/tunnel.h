@@ -257,6 +257,7 @@ struct tunnel_peer_info {
     uint64_t rx_bytes;       /* whole datagrams, as WireGuard counts */
     uint64_t tx_bytes;
     uint16_t keepalive; /* s */
+    uint32_t native;    /* how it is sent to: 0 as MESSAGE_TRANSPORT, or no session; 1 + enum aead as MESSAGE_NATIVE */
 };
 /* The caller wipes the preshared key. */
 must_check int tunnel_peer_info(const struct tunnel *t, peer_id peer, struct tunnel_peer_info *out);
