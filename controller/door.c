@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "keeper.h"
 #include "net/loop.h"
+#include "proc/log.h"
 #include "proc/messages.h"
 #include "proc/permits.h"
 #include "store.h"
@@ -58,10 +59,11 @@ static void tell(void *context, const uint8_t statement[SHA256_SIZE], enum fold_
     (void)context;
     char start[HEX_SIZE(4)];
     if (verdict == VERDICT_STANDS)
-        fprintf(stderr, "info sequenced index=%" PRIu64 " statement=%s\n", index, hex_print(start, statement, 4));
+        log_line("info", "sequenced", "index=%" PRIu64 " statement=%s", index, hex_print(start, statement, 4));
     if (verdict == VERDICT_STORE)
-        fprintf(stderr, "error store-failed what=\"a statement could not be kept\" todo=\"check space and health of "
-                        "the disk under the controller's directory\"\n");
+        log_line("error", "store-failed",
+                 "what=\"a statement could not be kept\" todo=\"check space and health of the disk under the "
+                 "controller's directory\"");
 }
 
 static int take(struct door *d, const struct ipc_message *m)
@@ -113,7 +115,7 @@ int door_serve(struct crypto *c, int fd, const uint8_t seed[ED25519_SEED_SIZE])
     struct door d = {0};
     int error = open_all(&d, c, fd, seed);
     if (!error && !sequencer_is_entitled(keeper_sequencer(d.keeper)))
-        fprintf(stderr, "warning not-sequencing what=\"the network's root does not name this controller's key\"\n");
+        log_line("warning", "not-sequencing", "what=\"the network's root does not name this controller's key\"");
     while (!error) {
         error = turn(&d);
         if (!error)

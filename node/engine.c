@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "engine_node.h"
 #include "net/memory.h"
 #include "proc/drop.h"
+#include "proc/log.h"
 #include "proc/permits.h"
 #include "roles.h"
 
@@ -232,6 +232,6 @@ int engine_main(void)
     }
     if (error == ERROR_GONE)
         return EXIT_SUCCESS;
-    fprintf(stderr, "error engine-end why=\"%s\"\n", error_sentence(error));
+    log_line("error", "engine-end", "why=\"%s\"", error_sentence(error));
     return EXIT_FAILURE;
 }

@@ -1,7 +1,6 @@
 /* The keys process: holds the device's private keys, has no network, and does with them what keys_server.h says. */
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -9,6 +8,7 @@
 #include "net/loop.h"
 #include "net/memory.h"
 #include "proc/drop.h"
+#include "proc/log.h"
 #include "proc/permits.h"
 #include "roles.h"
 
@@ -102,6 +102,6 @@ int keys_main(void)
     }
     if (error == ERROR_GONE)
         return EXIT_SUCCESS;
-    fprintf(stderr, "error keys-end why=\"%s\"\n", error_sentence(error));
+    log_line("error", "keys-end", "why=\"%s\"", error_sentence(error));
     return error == ERROR_MALFORMED ? EXIT_MALFORMED : EXIT_FAILURE;
 }

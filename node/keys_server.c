@@ -1,10 +1,10 @@
 #include "keys_server.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "base/bytes.h"
+#include "proc/log.h"
 #include "tunnel/static_step.h"
 
 _Static_assert(sizeof(struct static_step) == IPC_STEP_SIZE, "a step as IPC carries it");
@@ -88,9 +88,9 @@ static void tell_trouble(struct keys_server *k, int error)
         return;
     k->trouble = error;
     if (error != 0)
-        fprintf(stderr, "error keys-disk what=\"timestamps cannot be kept\" why=\"%s\"\n", error_sentence(error));
+        log_line("error", "keys-disk", "what=\"timestamps cannot be kept\" why=\"%s\"", error_sentence(error));
     else
-        fprintf(stderr, "info keys-disk what=\"timestamps are kept again\"\n");
+        log_line("info", "keys-disk", "what=\"timestamps are kept again\"");
     struct ipc_number number = {.number = (uint32_t)-error};
     int ignored = ipc_send(k->setup.state, IPC_KEYS_TROUBLE, &number, sizeof(number));
     (void)ignored; /* it stands in the log */

@@ -15,10 +15,10 @@
 
 #include "children.h"
 #include "ledger/fold.h"
-#include "log.h"
 #include "net/loop.h"
 #include "net/memory.h"
 #include "proc/drop.h"
+#include "proc/log.h"
 #include "report.h"
 #include "roles.h"
 #include "wire/message.h"

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "proc/log.h"
 
 static void tell(struct report *r, const char *text)
 {

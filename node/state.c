@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include "mesh/mesh.h"
 #include "net/loop.h"
 #include "proc/drop.h"
+#include "proc/log.h"
 #include "proc/messages.h"
 #include "proc/permits.h"
 #include "roles.h"
@@ -97,6 +97,6 @@ int state_main(void)
     }
     if (!error || error == ERROR_GONE)
         return EXIT_SUCCESS;
-    fprintf(stderr, "error state-end why=\"%s\"\n", error_sentence(error));
+    log_line("error", "state-end", "why=\"%s\"", error_sentence(error));
     return error == ERROR_MALFORMED ? EXIT_MALFORMED : EXIT_FAILURE;
 }

@@ -1,10 +1,10 @@
 #include "state_server.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/time.h"
+#include "proc/log.h"
 #include "state_internal.h"
 
 #define COMMIT_AGAIN SECOND /* after the disk refused */
@@ -23,7 +23,7 @@ void state_log(const char *level, const char *event, const char *key, const char
     for (; value[len] && len + 1 < sizeof(shown); len++)
         shown[len] = value[len] >= ' ' && value[len] <= '~' && value[len] != '"' ? value[len] : '?';
     shown[len] = 0;
-    fprintf(stderr, "%s %s %s=\"%s\"\n", level, event, key, shown);
+    log_line(level, event, "%s=\"%s\"", key, shown);
 }
 
 bool state_commit(struct state *s)

@@ -14,9 +14,9 @@
 
 #include "base/bytes.h"
 #include "darken.h"
-#include "log.h"
 #include "net/netlink_address.h"
 #include "net/udp.h"
+#include "proc/log.h"
 
 #define PORT_TRIES 16
 #define PORT_LEAST 20000u

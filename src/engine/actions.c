@@ -1,4 +1,5 @@
 /* Carries out what the state machine asks for. */
+#include "engine/companion.h"
 #include "engine/internal.h"
 #include "wire/frame.h"
 
@@ -59,15 +60,34 @@ void actions_send(struct engine *e)
     e->outgoing_count = 0;
 }
 
-static void add_outgoing(struct engine *e, const struct tunnel_action *action)
+/* `peer`: whose path `to` is, or 0. */
+static void add_outgoing(struct engine *e, const struct tunnel_action *action, const struct endpoint *to, peer_id peer)
 {
     if (e->outgoing_count == UDP_BATCH_MAX)
         actions_send(e);
     uint32_t i = e->outgoing_count++;
     memcpy(e->outgoing_bytes[i], action->send.bytes, action->send.len);
-    e->outgoing_peer[i] = action->send.peer;
+    e->outgoing_peer[i] = peer;
     e->outgoing[i] = (struct udp_outgoing){
-        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = action->send.to};
+        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = *to};
+}
+
+static bool is_there(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->family == b->family && a->port == b->port && memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+/* An initiation goes wherever the peer might be: the same bytes, of which it answers those that come first. */
+static void send(struct engine *e, const struct tunnel_action *action)
+{
+    const struct endpoint *to = &action->send.to;
+    add_outgoing(e, action, to, action->send.peer);
+    const struct peer *p = tunnel_peer(e->tunnel, action->send.peer);
+    const struct companion *c = p ? companion_of(p) : NULL;
+    bool initiation = message_classify(action->send.bytes, action->send.len) == MESSAGE_INITIATION;
+    for (uint32_t i = 0; initiation && c && i < c->candidate_count; i++)
+        if (!is_there(&c->candidates[i], to))
+            add_outgoing(e, action, &c->candidates[i], 0);
 }
 
 /* ---- Static steps ---- */
@@ -118,7 +138,7 @@ static void carry_out_one(struct engine *e, struct tunnel_action *action)
 {
     switch (action->kind) {
     case TUNNEL_ACTION_SEND:
-        add_outgoing(e, action);
+        send(e, action);
         break;
     case TUNNEL_ACTION_STATIC_STEP:
         begin_step(e, &action->static_step);
@@ -137,6 +157,8 @@ static void carry_out_one(struct engine *e, struct tunnel_action *action)
             e->options.link(e->options.context, action->link.peer, action->link.up);
         break;
     case TUNNEL_ACTION_SPOKE:
+        if (e->options.spoke)
+            e->options.spoke(e->options.context, action->spoke.peer, &action->spoke.from);
         break;
     case TUNNEL_ACTION_GATE:
         tell_gate(e);

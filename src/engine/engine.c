@@ -75,8 +75,10 @@ static int open_port(struct engine *e)
     struct udp_options options = {.port = e->port, .mark = e->mark, .no_offloads = e->options.no_offloads};
     int error = e->options.adopt_udp ? udp_adopt(&e->udp, e->options.udp4, e->options.udp6, options.no_offloads)
                                      : udp_open(&e->udp, &options);
-    if (error == 0)
+    if (error == 0) {
         e->port = udp_port(e->udp);
+        link_look(e);
+    }
     return error;
 }
 
@@ -214,7 +216,8 @@ static int new_flows(struct engine *e)
 
 static int build(struct engine *e)
 {
-    struct tunnel_options options = {.dark = e->options.dark, .entropy = {.fill = fill_from_kernel}};
+    struct tunnel_options options = {
+        .dark = e->options.dark, .entropy = {.fill = fill_from_kernel}, .aeads = (uint32_t)engine_aeads(e)};
     uint64_t key[4];
     fill_from_kernel(NULL, (uint8_t *)key, sizeof(key));
     permits_init(&e->permits, key);

@@ -23,6 +23,7 @@ struct engine_arrival {
 
 struct engine_options {
     bool dark;
+    bool no_native;   /* peers are stock WireGuard: native transport is neither offered nor sent */
     bool no_offloads; /* neither UDP GSO nor GRO; the TUN was opened as it should be */
     /* Whoever holds the static private key: runs a step before returning (static_step_run). */
     void (*run_step)(void *context, struct static_step *step);
@@ -46,6 +47,9 @@ struct engine_options {
     void (*spoke)(void *context, peer_id peer, const struct endpoint *from);
     /* The gate key changed: peers are to be told, so that they make mac2 with it. */
     void (*gate)(void *context, const uint8_t gate[MESSAGE_COOKIE_SIZE]);
+    /* Where we are found on our own networks: addresses of interfaces here (net/netlink_local.h) with our port, when
+     * the port is open and whenever they change. May be NULL. */
+    void (*local)(void *context, const struct endpoint *list, uint32_t count);
     /* Packets wait for a peer that has no endpoint (at most once a second for each), or were sent to an inner address
      * that is no peer's (`peer` 0; `address` of 4 or 16 bytes; at most 16 a second). */
     void (*wanted)(void *context, peer_id peer, const uint8_t *address, size_t len);

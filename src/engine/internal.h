@@ -8,7 +8,7 @@
 #include "engine/engine.h"
 #include "engine/mailbox.h"
 #include "engine/permits.h"
-#include "net/netlink.h"
+#include "net/netlink_local.h"
 #include "net/udp.h"
 #include "policy/flow.h"
 
@@ -64,6 +64,8 @@ struct engine {
     uint64_t link_due;  /* when to look for the interface anew, since it left the namespace of `link`; 0: it did not */
     uint64_t paths_due; /* when to check source addresses against the routes; 0: they have not changed */
     uint64_t paths_checked;
+    uint32_t local_count; /* as they were told last */
+    struct endpoint local[NETLINK_LOCAL_MAX];
     uint64_t grants_version;
     uint32_t steps[HANDSHAKE_CLASSES]; /* begun and not come back; our own are among the answers */
     uint64_t ungated_full_at;          /* monotonic: when the budget of ungated initiations is full again */
@@ -105,6 +107,8 @@ void sender_flush(struct sender *s, peer_id peer, bool keepalive);
 void sender_discard(struct sender *s, peer_id peer);
 /* A control frame, or whatever else begins so. */
 void sender_frame(struct sender *s, peer_id peer, const uint8_t *bytes, uint32_t len);
+/* The same on this path, into the session that there is. */
+void sender_frame_by(struct sender *s, peer_id peer, const struct endpoint *path, const uint8_t *bytes, uint32_t len);
 /* While stopped: forgets all that is staged. */
 void sender_discard_all(struct sender *s);
 
@@ -122,6 +126,8 @@ uint64_t link_deadline(const struct engine *e);
 /* Does what is due: finds the interface where it was moved to, and forgets source addresses that no longer lead to
  * their peers. */
 void link_expire(struct engine *e);
+/* The port is open, perhaps another than before: who has to know where we are is told with the next turn. */
+void link_look(struct engine *e);
 /* The port or the mark changed: forgets all source addresses. */
 void link_forget_sources(struct engine *e);
 

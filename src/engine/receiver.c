@@ -123,13 +123,18 @@ static void take_frame(struct receiver *r, const struct opening *o)
 static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from,
                            enum message_type type);
 
+static bool is_sealed(enum message_type type)
+{
+    return type == MESSAGE_TRANSPORT || type == MESSAGE_NATIVE;
+}
+
 /* The datagram inside re-enters the door, as if it came from where the relay says. */
 static void take_inside(struct receiver *r, const struct opening *o, uint8_t *bytes, uint32_t len)
 {
     struct endpoint *from = &r->relayed_from[r->relayed_count];
     *from = endpoint_relayed(o->packet + offsetof(struct frame_relayed, device), tunnel_peer_id(o->peer));
     enum message_type type = message_classify(bytes, len);
-    if (type == MESSAGE_TRANSPORT)
+    if (is_sealed(type))
         r->relayed[r->relayed_count++] = (struct opening){.at = bytes, .len = len, .from = from};
     else
         take_handshake(r, bytes, len, from, type);
@@ -231,7 +236,7 @@ static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t le
 static void take_datagram(struct receiver *r, uint8_t *bytes, uint32_t len, const struct endpoint *from)
 {
     enum message_type type = message_classify(bytes, len);
-    if (type == MESSAGE_TRANSPORT) {
+    if (is_sealed(type)) {
         r->opening[r->opening_count++] = (struct opening){.at = bytes, .len = len, .from = from};
         if (r->opening_count == TUNNEL_BATCH_MAX)
             open_messages(r);

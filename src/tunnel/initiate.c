@@ -5,7 +5,7 @@
 
 /* Timestamps advance in steps of 2^24 ns, so that they tell no more of the clock than they must. */
 #define TIMESTAMP_STEP (UINT64_C(1) << 24)
-#define RELAYED_ATTEMPTS 3 /* on one path through a relay; then another is to be found */
+#define PATH_ATTEMPTS 3 /* on one path through a relay, or that is steered; then another is to be found */
 #define TAI64_EPOCH UINT64_C(0x400000000000000a)
 
 static void make_timestamp(struct peer *p, uint64_t wall, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
@@ -97,11 +97,13 @@ static bool is_newly_lost(const struct peer *p)
     return p->lost_at != 0 && p->lost_at >= p->last_handshake_sent;
 }
 
-/* A relay passes nothing on for whom it does not permit (any more), and says nothing of it. */
+/* A relay passes nothing on for whom it does not permit (any more), and says nothing of it; what was a direct path ends
+ * as silently, with a NAT's memory of it. */
 static bool leads_nowhere(const struct peer *p)
 {
     struct endpoint to;
-    return p->unanswered >= RELAYED_ATTEMPTS && tunnel_peer_endpoint(p, &to) && to.family == ENDPOINT_RELAYED;
+    return p->unanswered >= PATH_ATTEMPTS && tunnel_peer_endpoint(p, &to) &&
+           (to.family == ENDPOINT_RELAYED || atomic_load_explicit(&p->steered, memory_order_relaxed));
 }
 
 static void give_path_up(struct peer *p, struct tunnel_actions *actions)
@@ -135,7 +137,7 @@ static void initiate_after(struct peer *p, uint64_t pause, bool retry, struct tu
     if (!h)
         return; /* out of memory: the next packet asks again */
     p->last_handshake_sent = now.monotonic;
-    if (p->unanswered < RELAYED_ATTEMPTS)
+    if (p->unanswered < PATH_ATTEMPTS)
         p->unanswered++;
     timers_initiation_sent(p, now.monotonic);
 
@@ -274,7 +276,7 @@ static struct session *session_from_response(struct peer *p, struct static_step 
         return NULL;
     }
     struct session *s = session_new(p, true, get_le32(message->sender), now);
-    if (s && noise_split(&n, c, s->send_key, s->receive_key) != 0) {
+    if (s && session_take_keys(s, &n) != 0) {
         session_discard(s);
         s = NULL;
     }
@@ -292,9 +294,9 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
         count(&t->counters.bad_handshake);
         return;
     }
+    peer_met(p, &step->from, now.monotonic, actions);
     session_begin_as_initiator(s, p->handshake);
     retire_handshake(p);
-    peer_roam(p, &step->from);
     add_bytes(&p->rx_bytes, sizeof(struct message_response));
     timers_packet_received(p, now.monotonic);
     timers_session_derived(p, now.monotonic);

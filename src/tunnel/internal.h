@@ -35,6 +35,13 @@ struct handshake {
     bool sent;
 };
 
+#define AEADS 2
+
+struct native_keys {
+    uint8_t send[AEAD_KEY_SIZE];
+    uint8_t receive[AEAD_KEY_SIZE];
+};
+
 /* A keypair. Immutable once published, but for the fields that say who else writes them. */
 struct session {
     struct indexed indexed; /* first */
@@ -48,7 +55,15 @@ struct session {
     _Atomic bool used;              /* the peer used it; opening thread */
     _Atomic uint64_t renewal_asked; /* monotonic; either data thread */
     _Atomic uint64_t send_counter;  /* next; taken by whoever seals */
-    struct replay replay;           /* opening thread */
+    _Atomic uint64_t send_blocks;   /* sealed as native transport; likewise */
+    /* What the peer seals and opens native transport with: 0 not known to do it, else 1 + enum aead; for good. Set by
+     * whoever learns it first: from the peer's hello the control thread, from a message the opening thread. */
+    _Atomic uint32_t native;
+    struct native_keys native_keys[AEADS]; /* by enum aead; of those that we offer */
+    /* Expanded by the first thread that needs them. */
+    _Atomic(struct crypto_ready_key *) send_ready;
+    _Atomic(struct crypto_ready_key *) receive_ready;
+    struct replay replay; /* opening thread */
 };
 
 /* ---- Peers ---- */
@@ -98,12 +113,15 @@ struct peer {
     uint64_t last_handshake;           /* wall */
     uint64_t last_timestamp;           /* wall; of our last initiation to it, which the next one must exceed */
     uint8_t greatest_timestamp[MESSAGE_TIMESTAMP_SIZE];
-    uint16_t keepalive; /* s */
-    uint8_t attempts;   /* initiations without an answer */
-    uint8_t unanswered; /* the same on the path in use, also while packets go on asking */
-    bool resume;        /* a handshake is due when the interface comes up: it had a session, or one was asked for */
-    bool silent;        /* listened to and never answered */
-    _Atomic bool stays; /* at a direct endpoint, whatever it speaks from */
+    uint16_t keepalive;   /* s */
+    uint8_t attempts;     /* initiations without an answer */
+    uint8_t unanswered;   /* the same on the path in use, also while packets go on asking */
+    bool resume;          /* a handshake is due when the interface comes up: it had a session, or one was asked for */
+    bool silent;          /* listened to and never answered */
+    _Atomic bool stays;   /* at a direct endpoint, whatever it speaks from */
+    _Atomic bool steered; /* where it speaks from is told, and followed only from nowhere */
+    struct endpoint spoke_from; /* the opening thread's: what was told last, */
+    uint64_t spoke_at;          /* and when; monotonic */
     void (*attachment_release)(struct reclaim_item *attachment);
 };
 
@@ -134,6 +152,7 @@ struct identity {
     X(handshakes)          \
     X(unknown_index)       \
     X(bad_packet)          \
+    X(bad_native)          \
     X(replayed)            \
     X(bad_source)          \
     X(no_route)
@@ -223,9 +242,13 @@ must_check int peer_seal_macs(struct peer *p, void *message, size_t len, uint64_
 struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
 /* False without memory: the old endpoint serves until there is some. */
 bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
-/* Whether what a peer spoke from is where it is from now on. */
-bool peer_may_roam(const struct peer *p, const struct endpoint *from);
-void peer_roam(struct peer *p, const struct endpoint *from);
+/* The opening thread: whether the control thread is to hear (peer_heard) that the peer spoke from there. */
+bool peer_is_news(struct peer *p, const struct endpoint *from, uint64_t now);
+/* It spoke from there in a session: moves it, or tells that it is steered and spoke from elsewhere. */
+void peer_heard(struct peer *p, const struct endpoint *from, struct tunnel_actions *actions);
+/* It spoke from there in a handshake, whose session is not there yet: without another, it leaves even a path that we
+ * steer, since that one led to none. */
+void peer_met(struct peer *p, const struct endpoint *from, uint64_t now, struct tunnel_actions *actions);
 void peer_forget_local(struct peer *p);
 /* Ends sessions and handshake; timers that depend on them stop. */
 void peer_reset(struct peer *p);
@@ -245,6 +268,13 @@ void session_end_all(struct peer *p);
 void session_expire_all(struct peer *p);
 /* Whether any session can still be used. */
 bool session_lives(const struct peer *p, uint64_t now);
+/* The keys that follow from the handshake's end; wipes its state. */
+must_check int session_take_keys(struct session *s, struct noise *n);
+/* The peer does native transport with this AEAD, unless it was known to do it with another. */
+void session_learn_native(struct session *s, enum aead aead);
+/* The key made ready in `place`, where the first who asks puts it; NULL when there is no memory. Any thread. */
+const struct crypto_ready_key *session_ready_key(_Atomic(struct crypto_ready_key *) *place, struct crypto *c,
+                                                 enum aead aead, const uint8_t key[AEAD_KEY_SIZE]);
 /* Wipes and frees a session that no reader can have seen; _retire: one whose index was claimed. */
 void session_discard(struct session *s);
 void session_retire(struct session *s);

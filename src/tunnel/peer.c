@@ -218,6 +218,13 @@ bool tunnel_peer_endpoint(const struct peer *peer, struct endpoint *out)
     return published != NULL;
 }
 
+/* The same address and port there, by whichever address here. */
+static bool same_place(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->family == b->family && a->port == b->port && a->scope == b->scope &&
+           memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
 bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
 {
     struct published_endpoint *old = atomic_load(&p->endpoint);
@@ -227,7 +234,8 @@ bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
     if (!published)
         return false;
     published->endpoint = *endpoint;
-    p->unanswered = 0;
+    if (!old || !same_place(&old->endpoint, endpoint))
+        p->unanswered = 0;
     atomic_store_explicit(&p->endpoint, published, memory_order_release);
     atomic_store_explicit(&p->handshake_asked, 0, memory_order_relaxed);
     if (old)
@@ -235,19 +243,65 @@ bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
     return true;
 }
 
-bool peer_may_roam(const struct peer *p, const struct endpoint *from)
+/* What it means that a peer spoke from somewhere. */
+enum whereabouts { WHERE_IT_IS, MOVED, ELSEWHERE };
+
+static enum whereabouts whereabouts_of(const struct peer *p, const struct endpoint *from)
 {
     const struct published_endpoint *known = atomic_load_explicit(&p->endpoint, memory_order_acquire);
     if (!known)
-        return true;
-    bool stays = known->endpoint.family != ENDPOINT_RELAYED && atomic_load_explicit(&p->stays, memory_order_relaxed);
-    return !stays && !endpoint_equal(&known->endpoint, from);
+        return MOVED;
+    bool relayed = known->endpoint.family == ENDPOINT_RELAYED;
+    if (endpoint_equal(&known->endpoint, from) || (!relayed && atomic_load_explicit(&p->stays, memory_order_relaxed)))
+        return WHERE_IT_IS;
+    bool steered = atomic_load_explicit(&p->steered, memory_order_relaxed);
+    return steered && !same_place(&known->endpoint, from) ? ELSEWHERE : MOVED;
 }
 
-void peer_roam(struct peer *p, const struct endpoint *from)
+/* A peer that goes on speaking from elsewhere is told of seldom, one that does so from several places a little more
+ * often, since it may be the one that matters. */
+#define SPOKE_INTERVAL (SECOND / 10)
+#define SPOKE_INTERVAL_OTHER (SECOND / 100)
+
+static bool is_worth_telling(struct peer *p, const struct endpoint *from, uint64_t now)
 {
-    if (peer_may_roam(p, from))
+    uint64_t interval = same_place(&p->spoke_from, from) ? SPOKE_INTERVAL : SPOKE_INTERVAL_OTHER;
+    if (p->spoke_at != 0 && now < p->spoke_at + interval)
+        return false;
+    p->spoke_from = *from;
+    p->spoke_at = now;
+    return true;
+}
+
+bool peer_is_news(struct peer *p, const struct endpoint *from, uint64_t now)
+{
+    enum whereabouts where = whereabouts_of(p, from);
+    return where == MOVED || (where == ELSEWHERE && is_worth_telling(p, from, now));
+}
+
+static void tell_spoke(const struct peer *p, const struct endpoint *from, struct tunnel_actions *actions)
+{
+    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_SPOKE);
+    action->spoke.peer = p->id;
+    action->spoke.from = *from;
+}
+
+void peer_heard(struct peer *p, const struct endpoint *from, struct tunnel_actions *actions)
+{
+    enum whereabouts where = whereabouts_of(p, from);
+    if (where == MOVED)
         peer_set_endpoint(p, from);
+    else if (where == ELSEWHERE)
+        tell_spoke(p, from, actions);
+}
+
+void peer_met(struct peer *p, const struct endpoint *from, uint64_t now, struct tunnel_actions *actions)
+{
+    enum whereabouts where = whereabouts_of(p, from);
+    if (where == MOVED || (where == ELSEWHERE && !session_lives(p, now)))
+        peer_set_endpoint(p, from);
+    if (where == ELSEWHERE)
+        tell_spoke(p, from, actions);
 }
 
 void peer_forget_local(struct peer *p)
@@ -315,6 +369,13 @@ void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays)
     struct peer *p = tunnel_peer(t, peer);
     if (p)
         atomic_store_explicit(&p->stays, stays, memory_order_relaxed);
+}
+
+void tunnel_peer_set_steered(struct tunnel *t, peer_id peer, bool steered)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    if (p)
+        atomic_store_explicit(&p->steered, steered, memory_order_relaxed);
 }
 
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent)

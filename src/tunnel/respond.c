@@ -102,7 +102,7 @@ static int write_response(struct session *s, const struct static_step *step, str
     noise_mix_dh(&n, c, ephemeral, p->public_key, NULL);
     noise_seal_response(&n, c, p->preshared_key, response->sealed_nothing);
     wipe(ephemeral, sizeof(ephemeral));
-    return noise_split(&n, c, s->receive_key, s->send_key);
+    return session_take_keys(s, &n);
 }
 
 static void persist(struct peer *p, struct tunnel_actions *actions)
@@ -182,7 +182,7 @@ void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel
         action_add(actions, TUNNEL_ACTION_INTRUDER)->intruder.peer = p->id;
         return;
     }
-    peer_roam(p, &step->from);
+    peer_met(p, &step->from, now.monotonic, actions);
     add_bytes(&p->rx_bytes, sizeof(struct message_initiation));
     timers_packet_received(p, now.monotonic);
     respond(p, step, now.monotonic, actions);

@@ -231,7 +231,7 @@ static void step_notice(struct tunnel *t, const struct tunnel_notice *notice, st
     if (!p || !t->up)
         return;
     if (notice->bits & TUNNEL_NOTICE_ROAMED)
-        peer_roam(p, &notice->from);
+        peer_heard(p, &notice->from, actions);
     if (notice->bits & TUNNEL_NOTICE_CONFIRMED && session_confirm(p, notice->session)) {
         timers_handshake_complete(p, now);
         count(&t->counters.handshakes);

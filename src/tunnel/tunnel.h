@@ -43,6 +43,8 @@ struct tunnel_options {
      * timestamps are handed out to be persisted. */
     bool dark;
     struct tunnel_entropy entropy;
+    /* What we offer for native transport (bits, 1 << enum aead); 0: no peer is ever sent any, and none is opened. */
+    uint32_t aeads;
 };
 
 /* ---- What has happened ---- */
@@ -97,8 +99,8 @@ enum tunnel_action_kind {
                                   nothing is */
     TUNNEL_ACTION_DISCARD,     /* the sealing thread: drop what is staged for `peer` */
     TUNNEL_ACTION_LINK,        /* for information: a handshake with `peer` was completed (`up`); or one was given up, or
-                                  its last session ended. On a relayed path it is given up, and the path forgotten,
-                                  after three initiations without an answer */
+                                  its last session ended. On a path that is relayed or steered it is given up, and the
+                                  path forgotten, after three initiations without an answer */
     TUNNEL_ACTION_INTRUDER,    /* for information: `peer`, which is silent, began a handshake */
     TUNNEL_ACTION_SPOKE,       /* for information: `peer`, which is steered, spoke from elsewhere than it is sent to */
     TUNNEL_ACTION_GATE,        /* for information: our gate key was replaced (tunnel_gate) */
@@ -197,7 +199,9 @@ void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t tim
  * not leave a direct endpoint that it has. */
 void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays);
 /* The caller decides where it is: it roams from nowhere to where it speaks from, and otherwise speaking from elsewhere
- * is only told (TUNNEL_ACTION_SPOKE). A response still goes to where the initiation came from. */
+ * is only told (TUNNEL_ACTION_SPOKE; in a session at most each 100 ms for one place, each 10 ms in all). A handshake
+ * moves it while there is no other session, and is told as well. A response still goes to where the initiation came
+ * from. */
 void tunnel_peer_set_steered(struct tunnel *t, peer_id peer, bool steered);
 /* The peer opens native transport in the session with that local index under these AEADs (bits, 1 << enum aead), as its
  * hello in that session said: from now on it is sent to so, under the best that both have. Unknown sessions: nothing.
@@ -272,6 +276,7 @@ struct tunnel_counters {
     uint64_t handshakes;     /* completed */
     uint64_t unknown_index;  /* opening */
     uint64_t bad_packet;     /* opening: did not authenticate, or an expired key */
+    uint64_t bad_native;     /* opening: an inner header of native transport that means nothing to us */
     uint64_t replayed;       /* opening */
     uint64_t bad_source;     /* opening: inner source not among the peer's allowed IPs, or neither packet nor frame */
     uint64_t no_route;       /* sealing */
@@ -305,17 +310,33 @@ struct reclaim_item *tunnel_peer_attachment(const struct peer *peer);
 /* Where to send; false when it is not known. */
 bool tunnel_peer_endpoint(const struct peer *peer, struct endpoint *out);
 
-/* One inner packet in place: `at` points to the headroom that tunnel_way says, then `len` bytes of packet (0: a
- * keepalive), then room for padding and tag. */
+/* How a batch goes out, found before its packets are laid out, since the room before and behind them follows from it.
+ * Good until reclaim_leave. */
+struct tunnel_way {
+    struct session *session; /* NULL: there is none to send with */
+    bool native;             /* as MESSAGE_NATIVE, unpadded; else as MESSAGE_TRANSPORT */
+    uint32_t headroom;       /* bytes before a packet */
+};
+#define TUNNEL_HEADROOM_MAX (sizeof(struct message_transport) + sizeof(struct message_native_inner))
+/* The best way to the peer now; without a session one that nothing can be sealed by, laid out as MESSAGE_TRANSPORT. */
+struct tunnel_way tunnel_find_way(const struct peer *peer, uint64_t monotonic);
+/* In the same session, but as MESSAGE_TRANSPORT. */
+static inline struct tunnel_way tunnel_plain_way(struct tunnel_way way)
+{
+    return (struct tunnel_way){.session = way.session, .headroom = sizeof(struct message_transport)};
+}
+
+/* One inner packet in place: `at` points to the headroom that its way has, then `len` bytes of packet (0: a keepalive),
+ * then room for padding and tag. */
 struct sealing {
     uint8_t *at;
     uint32_t len;
-    bool partial;        /* native only: MESSAGE_NATIVE_PARTIAL_CHECKSUM */
+    bool partial;        /* by a native way only: MESSAGE_NATIVE_PARTIAL_CHECKSUM */
     uint32_t sealed_len; /* out: of the whole datagram at `at` */
 };
 /* Whether there is a session to seal with. */
 bool tunnel_has_session(const struct peer *peer, uint64_t monotonic);
-/* Bytes that a packet of `len` becomes, where `mtu` (0: no limit) caps the padding. */
+/* Bytes that a packet of `len` becomes as MESSAGE_TRANSPORT, where `mtu` (0: no limit) caps the padding; */
 static inline uint32_t tunnel_sealed_len(uint32_t len, uint32_t mtu)
 {
     uint32_t padded = (len + MESSAGE_PADDING - 1) & ~(uint32_t)(MESSAGE_PADDING - 1);
@@ -323,20 +344,27 @@ static inline uint32_t tunnel_sealed_len(uint32_t len, uint32_t mtu)
         padded = len > mtu ? len : mtu;
     return (uint32_t)sizeof(struct message_transport) + padded + MESSAGE_TAG_SIZE;
 }
-/* Seals up to TUNNEL_BATCH_MAX packets for one peer. Returns 0; or ERROR_NO_SESSION (stage them; `notice` says that a
- * handshake is needed), with nothing sealed. `notice->bits` is 0 when nothing needs the control thread. */
+/* and by this way. */
+static inline uint32_t tunnel_way_len(const struct tunnel_way *way, uint32_t len, uint32_t mtu)
+{
+    return way->native ? way->headroom + len + MESSAGE_TAG_SIZE : tunnel_sealed_len(len, mtu);
+}
+/* Seals up to TUNNEL_BATCH_MAX packets for one peer, laid out for `way` (NULL: for MESSAGE_TRANSPORT, in the session
+ * that there is). Returns 0; or ERROR_NO_SESSION (stage them; `notice` says that a handshake is needed), with nothing
+ * sealed. `notice->bits` is 0 when nothing needs the control thread. */
 #define TUNNEL_BATCH_MAX 64
 #define TUNNEL_NO_PADDING 1u /* an `mtu` that keeps every packet as long as it is */
-must_check int tunnel_seal_batch(struct tunnel *t, struct crypto *c, struct peer *peer, struct sealing *packets,
-                                 size_t count, uint32_t mtu, uint64_t monotonic, struct tunnel_notice *notice);
+must_check int tunnel_seal_batch(struct tunnel *t, struct crypto *c, struct peer *peer, const struct tunnel_way *way,
+                                 struct sealing *packets, size_t count, uint32_t mtu, uint64_t monotonic,
+                                 struct tunnel_notice *notice);
 
-/* One transport message (as message_classify says), opened in place. */
+/* One transport or native message (as message_classify says), opened in place. */
 struct opening {
     uint8_t *at;
     uint32_t len;
     const struct endpoint *from;
     uint8_t *packet;     /* out: the inner packet, inside `at`; NULL when there is none (keepalive, or refused) */
-    uint32_t packet_len; /* out: padding cut off, but for a control frame */
+    uint32_t packet_len; /* out: padding cut off, but for a control frame in MESSAGE_TRANSPORT */
     bool frame;          /* out: it is a control frame (first nibble 0), not an IP packet */
     bool partial;        /* out: the sender says that its transport checksum is still partial; not yet checked against
                             what the packet is */

@@ -60,11 +60,14 @@ struct field {
         .optional = true                                                                                         \
     }
 #define OPTIONAL_HEAD(k, member) OPTIONAL_VIEW(k, member, FRAME_SIGNED_HEAD_SIZE, FRAME_SIGNED_HEAD_SIZE)
+#define OPTIONAL_GATE(k, member) OPTIONAL_VIEW(k, member, FRAME_GATE_SIZE, FRAME_GATE_SIZE)
+#define OPTIONAL_CANDIDATES(k, member) OPTIONAL_VIEW(k, member, 1, FRAME_CANDIDATES_SIZE)
 
 /* Keys ascend, as deterministic CBOR wants them written. */
 static const struct field hello_fields[] = {
-    NUMBER(1, hello.version_min), NUMBER(2, hello.version_max), NUMBER(3, hello.aeads),
-    NUMBER(4, hello.features),    OPTIONAL_HEAD(5, hello.head), NUMBER(6, hello.run),
+    NUMBER(1, hello.version_min), NUMBER(2, hello.version_max),           NUMBER(3, hello.aeads),
+    NUMBER(4, hello.features),    OPTIONAL_HEAD(5, hello.head),           NUMBER(6, hello.run),
+    OPTIONAL_GATE(7, hello.gate), OPTIONAL_CANDIDATES(8, hello.observed),
 };
 static const struct field introduce_fields[] = {
     NUMBER(1, introduce.number),
@@ -75,6 +78,11 @@ static const struct field introduce_fields[] = {
     OPTIONAL_CHOICE(6, introduce.result, INTRODUCE_ELSEWHERE),
     OPTIONAL_VIEW(7, introduce.opening, 1, FRAME_MAX),
     OPTIONAL_HEAD(8, introduce.head),
+    OPTIONAL_CANDIDATES(9, introduce.candidates),
+    OPTIONAL_GATE(10, introduce.gate),
+};
+static const struct field candidates_fields[] = {
+    OPTIONAL_CANDIDATES(1, candidates.list),
 };
 static const struct field probe_fields[] = {
     NUMBER(1, probe.number),
@@ -109,18 +117,42 @@ static const struct field notice_fields[] = {
 
 /* ---- What the fields have to say together ---- */
 
-static bool hello_holds(const struct frame *f)
+static bool list_holds(struct frame_view list)
 {
-    return f->hello.version_min > 0 && f->hello.version_min <= f->hello.version_max;
+    struct underlay all[FRAME_CANDIDATES_MAX];
+    return list.len == 0 || frame_candidates_get(list, all) > 0;
 }
 
-enum { HAS_DEVICE = 1, HAS_ADDRESS = 2, HAS_NAME = 4, HAS_RESULT = 8, HAS_OPENING = 16, HAS_HEAD = 32 };
+static bool hello_holds(const struct frame *f)
+{
+    struct underlay all[FRAME_CANDIDATES_MAX];
+    bool one = f->hello.observed.len == 0 || frame_candidates_get(f->hello.observed, all) == 1;
+    return one && f->hello.version_min > 0 && f->hello.version_min <= f->hello.version_max;
+}
+
+static bool candidates_hold(const struct frame *f)
+{
+    return list_holds(f->candidates.list);
+}
+
+enum {
+    HAS_DEVICE = 1,
+    HAS_ADDRESS = 2,
+    HAS_NAME = 4,
+    HAS_RESULT = 8,
+    HAS_OPENING = 16,
+    HAS_HEAD = 32,
+    HAS_CANDIDATES = 64,
+    HAS_GATE = 128,
+};
+#define MAY_TELL (HAS_OPENING | HAS_HEAD | HAS_CANDIDATES | HAS_GATE)
 
 static unsigned introduce_has(const struct frame_introduce *i)
 {
     return (i->has_device ? HAS_DEVICE : 0) | (i->address.len > 0 ? HAS_ADDRESS : 0) |
            (i->name.len > 0 ? HAS_NAME : 0) | (i->result != INTRODUCE_NO ? HAS_RESULT : 0) |
-           (i->opening.len > 0 ? HAS_OPENING : 0) | (i->head.len > 0 ? HAS_HEAD : 0);
+           (i->opening.len > 0 ? HAS_OPENING : 0) | (i->head.len > 0 ? HAS_HEAD : 0) |
+           (i->candidates.len > 0 ? HAS_CANDIDATES : 0) | (i->gate.len > 0 ? HAS_GATE : 0);
 }
 
 /* By stage: what there may be, besides a device where there must be one. */
@@ -130,11 +162,11 @@ static bool introduce_stage_holds(enum introduce_stage stage, unsigned has)
     case INTRODUCE_ASK:
         return has == HAS_DEVICE || has == HAS_ADDRESS || has == HAS_NAME;
     case INTRODUCE_TELL:
-        return (has & ~(unsigned)(HAS_OPENING | HAS_HEAD)) == HAS_DEVICE;
+        return (has & ~(unsigned)MAY_TELL) == HAS_DEVICE;
     case INTRODUCE_ACKNOWLEDGE:
         return has == HAS_DEVICE;
     case INTRODUCE_ANSWER:
-        return has == 0 || (has & ~(unsigned)(HAS_OPENING | HAS_HEAD)) == (HAS_DEVICE | HAS_RESULT);
+        return has == 0 || (has & ~(unsigned)MAY_TELL) == (HAS_DEVICE | HAS_RESULT);
     }
     return false;
 }
@@ -148,7 +180,7 @@ static bool introduce_holds(const struct frame *f)
         return false;
     if (i->name.len != 0 && !name_is_valid((const char *)i->name.bytes, i->name.len))
         return false;
-    return introduce_stage_holds(i->stage, introduce_has(i));
+    return list_holds(i->candidates) && introduce_stage_holds(i->stage, introduce_has(i));
 }
 
 static bool sync_holds(enum sync_what what, uint64_t from, uint64_t to, const uint8_t hash[FRAME_HASH_SIZE])
@@ -191,6 +223,7 @@ struct kind {
 static const struct kind kinds[] = {
     [FRAME_HELLO] = {KIND(hello_fields), .holds = hello_holds},
     [FRAME_INTRODUCE] = {KIND(introduce_fields), .holds = introduce_holds},
+    [FRAME_CANDIDATES] = {KIND(candidates_fields), .holds = candidates_hold},
     [FRAME_PROBE] = {KIND(probe_fields)},
     [FRAME_ANSWER] = {KIND(probe_fields)},
     [FRAME_GET] = {KIND(get_fields), .holds = get_holds},

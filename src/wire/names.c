@@ -123,6 +123,16 @@ static bool can_be_sent_to(const struct underlay *u)
     return u->address[0] != 0xff && memcmp(u->address, mapped, sizeof(mapped)) != 0;
 }
 
+bool underlay_is_sendable(const struct underlay *u)
+{
+    static const uint8_t loopback[16] = {[15] = 1};
+    if (u->port == 0 || (u->family != 4 && u->family != 6) || !can_be_sent_to(u))
+        return false;
+    if (u->family == 4)
+        return u->address[0] != 127 && u->address[0] != 0 && is_zero(u->address + 4, 12);
+    return memcmp(u->address, loopback, sizeof(loopback)) != 0 && (get_be16(u->address) & 0xffc0) != 0xfe80;
+}
+
 bool underlay_parse(struct underlay *out, const char *text)
 {
     struct underlay u = {0};

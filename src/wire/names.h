@@ -44,6 +44,18 @@ struct underlay {
 bool underlay_parse(struct underlay *out, const char *text);
 #define UNDERLAY_TEXT_MAX 56
 void underlay_print(const struct underlay *u, char out[UNDERLAY_TEXT_MAX]);
+/* Both well-formed: bytes behind an IPv4 address are zero. */
+static inline bool underlay_same_host(const struct underlay *a, const struct underlay *b)
+{
+    return a->family == b->family && memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+static inline bool underlay_equal(const struct underlay *a, const struct underlay *b)
+{
+    return a->port == b->port && underlay_same_host(a, b);
+}
+/* Where somebody else can be sent to: nothing of the above, nor loopback, "this network", or link-local IPv6, which
+ * means nothing without its interface. */
+bool underlay_is_sendable(const struct underlay *u);
 /* As two items of CBOR: the address's 4 or 16 bytes, and the port, which is not 0 (ERROR_MALFORMED sticks). */
 void underlay_get(struct cursor *c, struct underlay *out);
 void underlay_put(struct cursor *c, const struct underlay *u);

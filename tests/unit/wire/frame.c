@@ -42,6 +42,12 @@ static struct frame a_part(uint64_t offset, size_t len, uint64_t total)
                                    .bytes = view(len > 0 ? blob : NULL, len)}};
 }
 
+/* Two candidates, and the first of them alone. */
+static const uint8_t two_candidates[] = "\4\xc6\x33\x64\7\x1f\x90\6\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\7";
+#define TWO view(two_candidates, 26)
+#define ONE view(two_candidates, 7)
+#define GATE view(blob, FRAME_GATE_SIZE)
+
 /* One of each kind and form, as many as fit. */
 #define SAMPLES_MAX 40
 static size_t samples(struct frame out[SAMPLES_MAX])
@@ -93,6 +99,17 @@ static size_t samples(struct frame out[SAMPLES_MAX])
     out[n++] = (struct frame){.kind = FRAME_STATEMENT, .statement = {.total = 1024, .bytes = view(blob, 1024)}};
     out[n++] = (struct frame){.kind = FRAME_NOTICE, .notice = {a_head()}};
     out[n++] = (struct frame){.kind = FRAME_SIGN_OFF};
+    out[n] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}, 9, {NULL, 0}, {NULL, 0}}};
+    out[n].hello.gate = GATE;
+    out[n++].hello.observed = ONE;
+    out[n] = an_introduction(INTRODUCE_TELL);
+    out[n].introduce.gate = GATE;
+    out[n++].introduce.candidates = TWO;
+    out[n] = an_introduction(INTRODUCE_ANSWER);
+    out[n].introduce.result = INTRODUCE_HERE;
+    out[n++].introduce.candidates = ONE;
+    out[n++] = (struct frame){.kind = FRAME_CANDIDATES, .candidates = {TWO}};
+    out[n++] = (struct frame){.kind = FRAME_CANDIDATES};
     return n;
 }
 
@@ -160,6 +177,10 @@ static void the_bytes_are_these(void **state)
     f = (struct frame){.kind = FRAME_INTRODUCE, .introduce = {.number = 5, .stage = INTRODUCE_ANSWER}};
     assert_int_equal(frame_encode(&f, out, sizeof(out)), sizeof(refusal));
     assert_memory_equal(out, refusal, sizeof(refusal));
+    static const uint8_t one[] = {3, 0xa1, 1, 0x47, 4, 0xc6, 0x33, 0x64, 7, 0x1f, 0x90};
+    f = (struct frame){.kind = FRAME_CANDIDATES, .candidates = {ONE}};
+    assert_int_equal(frame_encode(&f, out, sizeof(out)), sizeof(one));
+    assert_memory_equal(out, one, sizeof(one));
 }
 
 static void a_frame_cut_short_is_malformed(void **state)
@@ -208,7 +229,7 @@ static void padding_is_zero_and_at_most_fifteen_bytes(void **state)
 static void unknown_kinds_are_told_apart_from_malformed_ones(void **state)
 {
     (void)state;
-    static const uint8_t unknown[] = {0, FRAME_CANDIDATES, FRAME_RELAYED, 14, 15};
+    static const uint8_t unknown[] = {0, FRAME_RELAYED, 14, 15};
     struct frame out;
     for (size_t i = 0; i < sizeof(unknown); i++) {
         const uint8_t bytes[] = {unknown[i], 0xa0};
@@ -276,6 +297,26 @@ static const struct bad bad_frames[] = {
     BAD("a small part in the middle", "\x07\xa6\x01\x01\x02\x00\x03\x00\x05\x00\x06\x02\x07\x41\x01"),
     BAD("an empty join", "\x08\xa1\x01\x40"),
     BAD("a notice without a head", "\x0b\xa0"),
+    BAD("a short gate", "\x01\xa6\x01\x01\x02\x01\x03\x00\x04\x00\x06\x00\x07\x41\x01"),
+    BAD("observed in two places", "\x01\xa6\x01\x01\x02\x01\x03\x00\x04\x00\x06\x00"
+                                  "\x08\x4e\x04\x0a\0\0\1\0\7\x04\x0a\0\0\2\0\7"),
+    BAD("an explicit empty list", "\x03\xa1\x01\x40"),
+    BAD("a candidate cut short", "\x03\xa1\x01\x46\x04\x0a\0\0\1\0"),
+    BAD("a candidate of no family", "\x03\xa1\x01\x47\x05\x0a\0\0\1\0\7"),
+    BAD("port 0", "\x03\xa1\x01\x47\x04\x0a\0\0\1\0\0"),
+    BAD("a candidate twice", "\x03\xa1\x01\x4e\x04\x0a\0\0\1\0\7\x04\x0a\0\0\1\0\7"),
+    BAD("multicast", "\x03\xa1\x01\x47\x04\xe0\0\0\1\0\7"),
+    BAD("broadcast", "\x03\xa1\x01\x47\x04\xff\xff\xff\xff\0\7"),
+    BAD("loopback", "\x03\xa1\x01\x47\x04\x7f\0\0\1\0\7"),
+    BAD("this network", "\x03\xa1\x01\x47\x04\0\0\0\1\0\7"),
+    BAD("unspecified", "\x03\xa1\x01\x53\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\7"),
+    BAD("loopback of IPv6", "\x03\xa1\x01\x53\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\7"),
+    BAD("multicast of IPv6", "\x03\xa1\x01\x53\x06\xff\2\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\7"),
+    BAD("mapped IPv4", "\x03\xa1\x01\x53\x06\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\1\0\7"),
+    BAD("link-local", "\x03\xa1\x01\x53\x06\xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\7"),
+    BAD("ask with candidates", "\x02\xa4\x01\x01\x02\x00\x05\x61\x61\x09\x47\x04\x0a\0\0\1\0\7"),
+    BAD("no, with candidates", "\x02\xa3\x01\x01\x02\x03\x09\x47\x04\x0a\0\0\1\0\7"),
+    BAD("no, with a gate", "\x02\xa3\x01\x01\x02\x03\x0a\x50\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1"),
 };
 
 static void what_contradicts_itself_is_malformed(void **state)
@@ -285,6 +326,43 @@ static void what_contradicts_itself_is_malformed(void **state)
     for (size_t i = 0; i < sizeof(bad_frames) / sizeof(bad_frames[0]); i++)
         if (decode(&out, (const uint8_t *)bad_frames[i].bytes, bad_frames[i].len) != ERROR_MALFORMED)
             fail_msg("%s", bad_frames[i].why);
+}
+
+static void a_list_keeps_eight_that_can_be_sent_to_and_none_twice(void **state)
+{
+    (void)state;
+    struct underlay all[24] = {{{0}, 0, 0}}, out[FRAME_CANDIDATES_MAX];
+    uint8_t bytes[FRAME_CANDIDATES_SIZE];
+    for (uint32_t n = 0; n < 24; n++) {
+        all[n] = (struct underlay){.address = {10, 0, 0, (uint8_t)(n / 2)}, .port = 7, .family = 4};
+        if (n % 4 == 3)
+            all[n].address[0] = 127;
+    }
+    size_t len = frame_candidates_put(all, 24, bytes);
+    assert_int_equal(frame_candidates_get(view(bytes, len), out), FRAME_CANDIDATES_MAX);
+    for (uint32_t n = 0; n < FRAME_CANDIDATES_MAX; n++)
+        assert_int_equal(out[n].address[3], n);
+    for (uint32_t n = 0; n < 9; n++) {
+        all[n] = (struct underlay){.address = {0xfd, [15] = (uint8_t)n}, .port = 7, .family = 6};
+    }
+    len = frame_candidates_put(all, 9, bytes);
+    assert_int_equal(len, FRAME_CANDIDATES_SIZE);
+    assert_int_equal(frame_candidates_get(view(bytes, len), out), FRAME_CANDIDATES_MAX);
+    assert_int_equal(frame_candidates_put(all, 0, bytes), 0);
+}
+
+/* Nine of them, one more than a list may hold. */
+static void a_list_that_is_too_long_is_malformed(void **state)
+{
+    (void)state;
+    uint8_t bytes[9 * 7];
+    struct underlay out[FRAME_CANDIDATES_MAX];
+    for (uint8_t n = 0; n < 9; n++)
+        memcpy(bytes + (size_t)n * 7, (const uint8_t[]){4, 10, 0, 0, n, 0, 7}, 7);
+    assert_int_equal(frame_candidates_get(view(bytes, 56), out), 8);
+    assert_int_equal(frame_candidates_get(view(bytes, 63), out), 0);
+    assert_int_equal(frame_candidates_get(view(bytes, 55), out), 0);
+    assert_int_equal(frame_candidates_get(view(bytes, 0), out), 0);
 }
 
 static void assert_refused(const struct frame *f)
@@ -330,6 +408,8 @@ int main(void)
         cmocka_unit_test(unknown_kinds_are_told_apart_from_malformed_ones),
         cmocka_unit_test(unknown_keys_are_passed_over),
         cmocka_unit_test(what_contradicts_itself_is_malformed),
+        cmocka_unit_test(a_list_keeps_eight_that_can_be_sent_to_and_none_twice),
+        cmocka_unit_test(a_list_that_is_too_long_is_malformed),
         cmocka_unit_test(what_could_not_be_read_is_not_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
