@@ -21,7 +21,7 @@ struct keys_server {
     struct key_material material;
     struct seen *seen;
     struct own_time own_time;
-    struct clock clock; /* what others' timestamps are held against */
+    struct wall_clock clock; /* what others' timestamps are held against */
     struct step_queue queues[KEYS_QUEUES];
     int trouble; /* the error that keeps timestamps from being made durable */
 };
@@ -125,7 +125,7 @@ static void refuse(struct static_step *step, int error)
 
 static uint64_t latest(struct keys_server *k)
 {
-    return clock_latest(&k->clock, k->setup.wall(), k->setup.monotonic());
+    return wall_latest(&k->clock, k->setup.wall(), k->setup.monotonic());
 }
 
 static void judge_timestamp(struct keys_server *k, struct static_step *step)

@@ -185,7 +185,7 @@ struct tunnel {
     struct gate gate;
     struct repeat_cache *repeats;
     struct rate_limit *rate_limit; /* allocated under the first load */
-    struct clock clock;            /* what others' timestamps are held against */
+    struct wall_clock clock;       /* what others' timestamps are held against */
     uint64_t timestamp_floor;      /* wall, ns: the latest that an initiation was made at */
     bool up;
 };

@@ -73,7 +73,7 @@ void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_
 static bool is_newer(struct peer *p, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], struct tunnel_time now)
 {
     struct tunnel *t = p->tunnel;
-    uint64_t wall = t->options.dark ? clock_latest(&t->clock, now.wall, now.monotonic) : 0;
+    uint64_t wall = t->options.dark ? wall_latest(&t->clock, now.wall, now.monotonic) : 0;
     return timestamp_may_follow(timestamp, p->greatest_timestamp, wall);
 }
 

@@ -20,7 +20,7 @@ bool timestamp_may_follow(const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE],
            (timestamp_is_too_far_ahead(greatest, wall) && get_be64(timestamp) >= TAI64_EPOCH + (wall - DAY) / SECOND);
 }
 
-uint64_t clock_latest(struct clock *c, uint64_t wall, uint64_t monotonic)
+uint64_t wall_latest(struct wall_clock *c, uint64_t wall, uint64_t monotonic)
 {
     uint64_t latest = monotonic + c->ahead;
     if (!c->begun || wall > latest || latest - wall > CLOCK_MENDED) {

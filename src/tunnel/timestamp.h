@@ -26,10 +26,10 @@ bool timestamp_may_follow(const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE],
  * source, a dead battery) must neither lock out everybody who has the right time nor bring back replays. One that is
  * set back by more than CLOCK_MENDED was wrong before. */
 #define CLOCK_MENDED (30 * DAY)
-struct clock {
+struct wall_clock {
     bool begun;
     uint64_t ahead; /* of the monotonic clock */
 };
-uint64_t clock_latest(struct clock *c, uint64_t wall, uint64_t monotonic);
+uint64_t wall_latest(struct wall_clock *c, uint64_t wall, uint64_t monotonic);
 
 #endif
