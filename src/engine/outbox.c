@@ -10,10 +10,15 @@
 
 bool outbox_path(const struct outbox *o, const struct peer *peer, struct path *out)
 {
+    struct endpoint to;
+    return tunnel_peer_endpoint(peer, &to) && outbox_path_by(o, peer, &to, out);
+}
+
+bool outbox_path_by(const struct outbox *o, const struct peer *peer, const struct endpoint *to, struct path *out)
+{
     out->relay = NULL;
     out->carrier = tunnel_peer_id(peer);
-    if (!tunnel_peer_endpoint(peer, &out->to))
-        return false;
+    out->to = *to;
     if (out->to.family != ENDPOINT_RELAYED)
         return true;
     memcpy(out->name, out->to.address, sizeof(out->name));

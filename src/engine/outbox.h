@@ -52,6 +52,9 @@ struct outbox {
 
 /* False when nobody said where the peer is, or its relay is none. */
 must_check bool outbox_path(const struct outbox *o, const struct peer *peer, struct path *out);
+/* The same by this endpoint of it, whichever is in use. False: its relay is none. */
+must_check bool outbox_path_by(const struct outbox *o, const struct peer *peer, const struct endpoint *to,
+                               struct path *out);
 /* Whether what is placed now can be sealed: there is a session with the peer, and one with its relay. */
 bool outbox_is_open(const struct outbox *o, const struct peer *peer, const struct path *path);
 /* Room for a packet of `len` bytes, PACKET_MAX at most, to the peer; returns where its bytes go. */

@@ -201,16 +201,45 @@ static void open_messages(struct receiver *r)
     r->relayed_count = 0;
 }
 
+static void put_handshake(struct receiver *r, enum handshake_class class, const uint8_t *bytes, uint32_t len,
+                          const struct endpoint *from)
+{
+    if (!mailbox_put_handshake(&r->engine->inbox, class, bytes, len, from, r->now))
+        engine_count(&r->engine->counters.handshake_dropped, 1);
+}
+
+/* Where there is no room for those without our gate key, who has none costs not even a hash. */
+static bool comes_in_vain(const struct receiver *r, const uint8_t *bytes, uint32_t len)
+{
+    return !mailbox_has_room(&r->engine->inbox, HANDSHAKE_UNGATED) &&
+           (is_zero(bytes + len - MESSAGE_MAC_SIZE, MESSAGE_MAC_SIZE) ||
+            !mailbox_has_room(&r->engine->inbox, HANDSHAKE_GATED));
+}
+
+static void take_initiation(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from)
+{
+    struct tunnel *t = r->engine->tunnel;
+    if (comes_in_vain(r, bytes, len)) {
+        engine_count(&r->engine->counters.handshake_dropped, 1);
+        return;
+    }
+    if (!tunnel_mac1_holds(t, r->crypto, bytes, len))
+        return;
+    enum tunnel_gate_verdict gate = tunnel_gate_judge(t, r->crypto, bytes, len);
+    if (gate != TUNNEL_GATE_REPEATED)
+        put_handshake(r, gate == TUNNEL_GATE_HELD ? HANDSHAKE_GATED : HANDSHAKE_UNGATED, bytes, len, from);
+}
+
 /* The little that can be checked here keeps what can't come to anything out of the queue. */
 static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from,
                            enum message_type type)
 {
     struct tunnel *t = r->engine->tunnel;
-    if ((type != MESSAGE_INITIATION && !tunnel_awaits(t, bytes, len)) ||
-        (type != MESSAGE_COOKIE_REPLY && !tunnel_mac1_holds(t, r->crypto, bytes, len)))
-        return;
-    if (!mailbox_put_handshake(&r->engine->inbox, bytes, len, from))
-        engine_count(&r->engine->counters.handshake_dropped, 1);
+    if (type == MESSAGE_INITIATION)
+        take_initiation(r, bytes, len, from);
+    else if (tunnel_awaits(t, bytes, len) &&
+             (type == MESSAGE_COOKIE_REPLY || tunnel_mac1_holds(t, r->crypto, bytes, len)))
+        put_handshake(r, HANDSHAKE_ANSWER, bytes, len, from);
 }
 
 static void take_datagram(struct receiver *r, uint8_t *bytes, uint32_t len, const struct endpoint *from)

@@ -116,6 +116,20 @@ static void send_frame(struct sender *s, peer_id id, const uint8_t *bytes, uint3
     flush(s, id, false);
 }
 
+/* It says something about this path alone: it waits for nothing, and follows the peer nowhere. */
+static void send_frame_by(struct sender *s, const struct mail *mail)
+{
+    struct path path;
+    struct outbox *o = &s->outbox;
+    struct peer *peer = tunnel_peer(s->engine->tunnel, mail->peer);
+    if (!peer || !outbox_path_by(o, peer, &mail->path, &path) || !outbox_is_open(o, peer, &path)) {
+        engine_count(&s->engine->counters.frames_dropped, 1);
+        return;
+    }
+    memcpy(outbox_place(o, peer, &path, mail->len), mail->bytes, mail->len);
+    outbox_seal(o);
+}
+
 static void read_mail(struct sender *s)
 {
     uint32_t count;
@@ -124,6 +138,8 @@ static void read_mail(struct sender *s)
         if (mail[i].kind == MAIL_FLUSH) {
             flush(s, mail[i].peer, mail[i].keepalive);
             flush_dependents(s, mail[i].peer);
+        } else if (mail[i].kind == MAIL_FRAME && mail[i].path.family != ENDPOINT_NONE) {
+            send_frame_by(s, &mail[i]);
         } else if (mail[i].kind == MAIL_FRAME) {
             send_frame(s, mail[i].peer, mail[i].bytes, mail[i].len);
         } else if (mail[i].kind == MAIL_DISCARD) {
@@ -394,7 +410,13 @@ void sender_discard(struct sender *s, peer_id peer)
 
 void sender_frame(struct sender *s, peer_id peer, const uint8_t *bytes, uint32_t len)
 {
+    sender_frame_by(s, peer, &(struct endpoint){.family = ENDPOINT_NONE}, bytes, len);
+}
+
+void sender_frame_by(struct sender *s, peer_id peer, const struct endpoint *path, const uint8_t *bytes, uint32_t len)
+{
     struct mail mail = {.kind = MAIL_FRAME, .peer = peer, .len = len};
+    mail.path = *path;
     if (!s->running || !mailbox_put_frame(&s->inbox, &mail, bytes))
         engine_count(&s->engine->counters.frames_dropped, 1);
 }

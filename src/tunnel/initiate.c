@@ -199,8 +199,7 @@ void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time no
 static void send_to_peer(struct peer *p, void *message, size_t len, uint64_t now, struct tunnel_actions *actions)
 {
     struct endpoint to;
-    if (!tunnel_peer_endpoint(p, &to) ||
-        cookie_seal_message(&p->cookie, p->tunnel->crypto, p->public_key, message, len, now) != 0)
+    if (!tunnel_peer_endpoint(p, &to) || peer_seal_macs(p, message, len, now) != 0)
         return;
     struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_SEND);
     action->send.to = to;

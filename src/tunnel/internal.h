@@ -8,6 +8,7 @@
 #include "base/timer_heap.h"
 #include "tunnel/allowed_ips.h"
 #include "tunnel/cookie.h"
+#include "tunnel/gate.h"
 #include "tunnel/index_table.h"
 #include "tunnel/noise.h"
 #include "tunnel/rate_limit.h"
@@ -99,6 +100,8 @@ struct peer {
     struct session *session_previous, *session_current, *session_next;
     struct handshake *handshake; /* NULL: none under way */
     struct cookie_known cookie;
+    bool has_gate;
+    uint8_t gate[MESSAGE_COOKIE_SIZE]; /* the peer's, for mac2 in what we send to it */
     struct timer timer;
     uint64_t retransmit_at; /* 0: not pending, as the next two */
     uint64_t zero_at;
@@ -178,6 +181,7 @@ struct tunnel {
     uint32_t peer_serial;
     uint64_t hash_seed[8];
     struct cookie_secret cookie_secret;
+    struct gate gate;
     struct repeat_cache *repeats;
     struct rate_limit *rate_limit; /* allocated under the first load */
     uint64_t timestamp_floor;      /* wall, ns: the latest that an initiation was made at */
@@ -223,6 +227,16 @@ must_check int claim_index(struct tunnel *t, struct index_table *table, void *va
  * it carries none, the answer is one. */
 must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, const uint8_t *message, size_t len,
                               uint64_t now, struct tunnel_actions *actions);
+
+/* gate.c */
+must_check int gate_begin(struct tunnel *t);
+/* When our gate key is to be replaced (monotonic), or UINT64_MAX. */
+uint64_t gate_deadline(const struct tunnel *t);
+/* The interface came up: the first lifetime begins. */
+void gate_up(struct tunnel *t, uint64_t now);
+void gate_expire(struct tunnel *t, uint64_t now, struct tunnel_actions *actions);
+/* Puts mac1, and mac2 if the peer gave us a gate key or a cookie, on a message to the peer. */
+must_check int peer_seal_macs(struct peer *p, void *message, size_t len, uint64_t now);
 
 /* peer.c */
 struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
@@ -286,7 +300,7 @@ void handshake_end(struct peer *p);
 bool identity_mac1_holds(const struct identity *own, enum local_key local, struct crypto *c, const uint8_t *message,
                          size_t len);
 void initiation_received(struct tunnel *t, const struct message_initiation *message, const struct endpoint *from,
-                         struct tunnel_actions *actions);
+                         bool gated, struct tunnel_actions *actions);
 void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_actions *actions);
 void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel_time now,
                        struct tunnel_actions *actions);

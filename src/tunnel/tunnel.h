@@ -81,6 +81,7 @@ struct tunnel_event {
             size_t len;
             struct endpoint from;
             bool under_load; /* more handshake messages wait than can be served soon */
+            bool gated;      /* an initiation that tunnel_gate_judge calls TUNNEL_GATE_HELD */
         } datagram;
         struct static_step *static_step;
         struct tunnel_notice notice;
@@ -217,6 +218,9 @@ void tunnel_session_set_native(struct tunnel *t, peer_id peer, uint32_t session,
 void tunnel_gate(const struct tunnel *t, uint8_t out[MESSAGE_COOKIE_SIZE]);
 /* Makes a new one now: somebody who knows the old one is no peer any more. The old one is not taken from then on. */
 void tunnel_gate_replace(struct tunnel *t, struct tunnel_time now, struct tunnel_actions *actions);
+/* Before any peer was told ours: goes on with the one that there was before a restart. ERROR_MEMORY: the new one stays.
+ */
+must_check int tunnel_gate_restore(struct tunnel *t, const uint8_t gate[MESSAGE_COOKIE_SIZE]);
 /* The peer's, for mac2 in what we send to it; NULL: none. */
 void tunnel_peer_set_gate(struct tunnel *t, peer_id peer, const uint8_t *gate);
 
@@ -287,6 +291,10 @@ bool tunnel_mac1_holds(struct tunnel *t, struct crypto *c, const uint8_t *messag
 
 /* Whether the sender of an initiation knows our gate key. Any thread that is a reader. */
 bool tunnel_gate_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
+/* The same, and whether this very initiation was judged before, as long as the key is taken. The opening thread alone;
+ * mac1 has been checked. */
+enum tunnel_gate_verdict { TUNNEL_GATE_NONE, TUNNEL_GATE_HELD, TUNNEL_GATE_REPEATED };
+enum tunnel_gate_verdict tunnel_gate_judge(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
 
 /* Whether a response or a cookie reply names an index of ours; checked where it comes in, likewise. */
 bool tunnel_awaits(struct tunnel *t, const uint8_t *message, size_t len);

@@ -184,6 +184,7 @@ static void carry_out(struct node *n, const struct tunnel_action *action)
         n->tally.spoke++;
         break;
     case TUNNEL_ACTION_GATE:
+        n->tally.gates++;
         break;
     case TUNNEL_ACTION_INTRUDER:
         n->tally.intruders++;
@@ -270,6 +271,18 @@ static void open_one(struct node *n, const struct endpoint *from, const uint8_t 
         node_notice(n, &notice);
 }
 
+/* What comes twice under our gate key is not looked at again. */
+static bool judge(struct node *n, struct tunnel_event *event, const uint8_t *bytes, size_t len)
+{
+    if (!tunnel_mac1_holds(n->tunnel, n->crypto, bytes, len))
+        return false;
+    reclaim_enter(&n->reader);
+    enum tunnel_gate_verdict gate = tunnel_gate_judge(n->tunnel, n->crypto, bytes, len);
+    reclaim_leave(&n->reader);
+    event->datagram.gated = gate == TUNNEL_GATE_HELD;
+    return gate != TUNNEL_GATE_REPEATED;
+}
+
 void node_datagram(struct node *n, const struct endpoint *from, const uint8_t *bytes, size_t len)
 {
     enum message_type type = message_classify(bytes, len);
@@ -279,9 +292,11 @@ void node_datagram(struct node *n, const struct endpoint *from, const uint8_t *b
         open_one(n, from, bytes, len);
         return;
     }
-    step(n,
-         &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM,
-                                .datagram = {.bytes = bytes, .len = len, .from = *from, .under_load = n->under_load}});
+    struct tunnel_event event = {.kind = TUNNEL_EVENT_DATAGRAM,
+                                 .datagram = {.bytes = bytes, .len = len, .from = *from, .under_load = n->under_load}};
+    if (type == MESSAGE_INITIATION && !judge(n, &event, bytes, len))
+        return;
+    step(n, &event);
 }
 
 /* ---- Life and configuration ---- */

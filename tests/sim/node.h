@@ -39,6 +39,7 @@ struct node_tally {
     uint64_t links_down;
     uint64_t intruders;
     uint64_t spoke;  /* from elsewhere than a steered path */
+    uint64_t gates;  /* our gate key was replaced */
     uint64_t frames; /* control frames that came */
 };
 
