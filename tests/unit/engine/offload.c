@@ -583,6 +583,83 @@ static void wrong_sum_left_for_completion_arrives_wrong(void **state)
     close_world(w);
 }
 
+/* As a member would that made its own Nightjar: sealed with Alice's session, whatever it is. */
+static void send_as_partial(struct world *w, const uint8_t *packet, uint32_t len)
+{
+    uint8_t datagram[2000];
+    struct node *alice = &w->nodes[ALICE];
+    struct tunnel *t = engine_tunnel(alice->engine);
+    struct sealing sealing = {.at = datagram, .len = len, .partial = true};
+    struct tunnel_notice notice;
+    struct reclaim_reader reader = {0};
+    struct sockaddr_in to = {AF_INET, htons(w->nodes[BOB].port), {htonl(INADDR_LOOPBACK)}, {0}};
+    tunnel_add_reader(t, &reader);
+    reclaim_enter(&reader);
+    struct peer *bob = tunnel_peer(t, alice->peer);
+    struct tunnel_way way = tunnel_find_way(bob, loop_monotonic());
+    assert_true(way.native);
+    memcpy(datagram + way.headroom, packet, len);
+    assert_int_equal(
+        tunnel_seal_batch(t, alice->crypto, bob, &way, &sealing, 1, TUNNEL_NO_PADDING, loop_monotonic(), &notice), 0);
+    reclaim_leave(&reader);
+    tunnel_remove_reader(t, &reader);
+    assert_int_equal(sendto(alice->fds[0], datagram, sealing.sealed_len, 0, (const struct sockaddr *)&to, sizeof(to)),
+                     sealing.sealed_len);
+}
+
+static void make_fragment(uint8_t *packet)
+{
+    packet[6] |= 0x20;
+}
+static void make_options(uint8_t *packet)
+{
+    packet[0] = 0x46;
+}
+static void make_none(uint8_t *packet)
+{
+    put_be16(packet + 26, 0);
+}
+static void make_longer(uint8_t *packet)
+{
+    packet[25]++;
+}
+static void make_shorter(uint8_t *packet)
+{
+    packet[25]--;
+}
+
+static void what_may_not_be_partial_is_dropped_and_counted(void **state)
+{
+    (void)state;
+    static void (*const changes[])(uint8_t * packet) = {make_fragment, make_options, make_none, make_longer,
+                                                        make_shorter};
+    uint8_t packet[200];
+    uint32_t counted = 0, len;
+    struct world *w = open_world(NATIVE);
+    struct tap tap = open_tap(w, BOB);
+    int bob = bound_socket(w, BOB, AF_INET, SOCK_DGRAM);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        len = build_datagram(packet, "wrong");
+        changes[i](packet);
+        put_be16(packet + 10, 0);
+        put_be16(packet + 10, (uint16_t)~slow_sum(0, packet, (packet[0] & 15u) * 4));
+        send_as_partial(w, packet, len);
+        pass_time(w, SHORT_WHILE);
+        assert_true(refused_partial(w) > counted); /* by policy, or behind it */
+        counted = (uint32_t)refused_partial(w);
+    }
+    len = build_datagram(packet, "right");
+    put_be16(packet + 26, 0xbad1);
+    send_as_partial(w, packet, len);
+    assert_int_equal(receive(w, bob, received, 100, PATIENCE), 5);
+    look(&tap);
+    assert_int_equal(tap.partial, 1);
+    assert_int_equal(tap.whole, 0);
+    close(bob);
+    close_tap(&tap);
+    close_world(w);
+}
+
 /* They may go out as plain transport. */
 static void what_waited_for_a_session_goes_whole(void **state)
 {
@@ -616,6 +693,7 @@ int main(void)
         cmocka_unit_test(datagram_without_checksum_arrives_without_one),
         cmocka_unit_test(wrong_checksum_from_outside_arrives_wrong_and_is_not_delivered),
         cmocka_unit_test(wrong_sum_left_for_completion_arrives_wrong),
+        cmocka_unit_test(what_may_not_be_partial_is_dropped_and_counted),
         cmocka_unit_test(what_waited_for_a_session_goes_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
