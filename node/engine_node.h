@@ -45,6 +45,8 @@ void tell_state(struct engine_node *n, uint16_t kind, const void *message, size_
 void tell_step(struct engine_node *n, const struct static_step *step);
 /* The whole status, in as many messages as it takes. */
 void tell_status(struct engine_node *n, uint32_t number);
+/* What lives with a device; NULL: nobody. */
+void tell_flows(struct engine_node *n, uint32_t number, const struct engine_device *d);
 
 /* ---- engine_hear.c: what they say ---- */
 

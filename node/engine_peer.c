@@ -89,6 +89,7 @@ static void remove_peer(struct engine_node *n, struct engine_device *known)
     engine_devices_remove(&n->devices, known);
     tunnel_peer_remove(engine_tunnel(n->engine), peer, &actions);
     engine_carry_out(n->engine, &actions);
+    engine_forget_flows(n->engine, peer);
 }
 
 /* The mesh first: it takes back what was permitted to the peer. */

@@ -148,6 +148,21 @@ must_check int engine_set_grants(struct engine *e, peer_id peer, const struct gr
 /* Packets that policy refused, both ways, since the peer had a name or grants. */
 uint64_t engine_refused(const struct engine *e, peer_id peer);
 
+/* What lives with a peer: flows of our own with it, those to one service together, and at a relay those with whom it
+ * passed datagrams through us lately. */
+struct engine_flow {
+    peer_id with; /* relayed: the other one; 0: a flow of our own */
+    bool outgoing;
+    uint8_t protocol; /* 1, 6, 17; 0: relayed */
+    uint16_t port;    /* of the destination; 0: ICMP, relayed */
+    uint32_t count;
+    uint64_t idle; /* ns since the latest packet */
+};
+/* Returns how many; `more` counts what found no room in `max`. */
+uint32_t engine_flows(struct engine *e, peer_id peer, struct engine_flow *out, uint32_t max, uint32_t *more);
+/* Ends all flows with a peer: it is about to be removed. */
+void engine_forget_flows(struct engine *e, peer_id peer);
+
 /* What was lost on the way, for people; only ever grow. */
 struct engine_counters {
     uint64_t tun_dropped;       /* packets that the TUN would not take */

@@ -128,6 +128,7 @@ static void take_back(struct replica *r, struct known *k, enum published which, 
     k->published &= (uint8_t) ~(1 << which);
     struct device_id own = which == PUBLISHED_INVITE ? replica_invite_id(id) : *id;
     r->ops->gone(r->ops->context, &own);
+    replica_link_forget(r, &own); /* the engine says no more of its sessions */
 }
 
 static void describe(const struct replica *r, uint32_t i, struct replica_device *out)
