@@ -143,6 +143,14 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar ping pump-3 -c 1\n",
      ping_options, 1, 1, command_ping},
+    {"can", "whether policy allows it, and the rule that says so", "FROM tcp|udp|icmp|publish|subscribe|coap [WHAT] TO",
+     "Says yes or no, and the rule that says so or what comes nearest, by what STATE holds; the daemon may be down.\n"
+     "FROM and TO are devices, or groups, which means all of their members. WHAT is a port, a topic or a path; icmp\n"
+     "has none. Exits with 0 for yes, 1 for no.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar can sensor-7 tcp 1883 broker-1\n",
+     no_options, 3, 4, command_can},
     {"policy check", "whether a policy is right, without publishing it", "FILE|-",
      "Reads a policy and says, with line and column, what is wrong in it. Names of groups and devices are looked up "
      "in\n"
@@ -151,6 +159,20 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar policy check plant.yaml\n",
      no_options, 1, 1, command_policy_check},
+    {"policy test", "run the tests that a policy carries", "FILE|-",
+     "Holds what stands below \"tests:\" in a policy against its rules, by the groups and devices of STATE, without\n"
+     "publishing anything. \"policy check\" and \"policy publish\" do so too.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar policy test plant.yaml\n",
+     no_options, 1, 1, command_policy_test},
+    {"policy diff", "what a policy would change", "FILE|-",
+     "Compares a policy with the one in force: rules that come and go, and which device could then begin what with\n"
+     "which other one that it cannot now, or no longer. Exits with 0 if it is the same, with 1 if not.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar policy diff plant.yaml\n",
+     no_options, 1, 1, command_policy_diff},
     {"policy publish", "sign a policy and put it into force", "FILE|-",
      "Checks a policy, signs what changed against the one in force, and hands it in. Nodes that have it follow within\n"
      "seconds, and connections that it no longer allows end.\n"

@@ -115,6 +115,9 @@ static void print_peer(const json_t *peer)
     if (json_is_integer(handshake))
         seconds_print(ago, number(peer, "last_handshake_s"));
     printf("  %-20s %-44s %10s %10s %8s\n", text(peer, "device"), path, rx, tx, ago);
+    const char *why = text(json_object_get(peer, "path"), "why");
+    if (*why)
+        printf("    %-18s not direct: %s\n", "", why);
 }
 
 static void print_peers(const json_t *peers)
