@@ -124,8 +124,10 @@ static void hear_frame(struct engine_node *n, const uint8_t *bytes, size_t len)
     }
     struct device_id id = id_from(frame->device);
     const struct engine_device *d = engine_devices_find(&n->devices, &id);
-    if (d && body_len > 0 && body[0] != FRAME_RELAYED)
-        engine_send_frame(n->engine, d->peer, body, body_len);
+    if (!d || body_len == 0 || body[0] == FRAME_RELAYED)
+        return;
+    engine_send_frame(n->engine, d->peer, body, body_len);
+    n->frames_said = true;
 }
 
 static void (*const state_says[])(struct engine_node *n, const uint8_t *bytes, size_t len) = {

@@ -29,9 +29,10 @@ struct engine_node {
     struct ipc_self self;
     struct ipc_public keys_public;
     bool has_self, has_public;
-    uint32_t slot; /* enum static_key_slot: the key that we initiate under */
-    int timer_fd;  /* for the mesh */
-    int error;     /* why to end; 0: not yet */
+    bool frames_said; /* the state's, since a device went */
+    uint32_t slot;    /* enum static_key_slot: the key that we initiate under */
+    int timer_fd;     /* for the mesh */
+    int error;        /* why to end; 0: not yet */
 };
 
 uint64_t engine_node_now(void);

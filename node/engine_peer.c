@@ -92,11 +92,15 @@ static void remove_peer(struct engine_node *n, struct engine_device *known)
     engine_forget_flows(n->engine, peer);
 }
 
-/* The mesh first: it takes back what was permitted to the peer. */
+/* The mesh first: it takes back what was permitted to the peer. What the state said to it just before is to arrive: so
+ * a device hears that it was isolated. */
 void peer_gone(struct engine_node *n, const struct device_id *id)
 {
     struct engine_device *known = engine_devices_find(&n->devices, id);
     mesh_device_gone(n->mesh, id, engine_node_now());
+    if (known && n->frames_said)
+        engine_settle_frames(n->engine);
+    n->frames_said = false;
     if (known)
         remove_peer(n, known);
 }

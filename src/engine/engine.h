@@ -96,7 +96,9 @@ void engine_stepped(struct engine *e, struct static_step *step);
 /* A control frame into the session with `peer`; waits for one if there is none (as staged packets do). */
 void engine_send_frame(struct engine *e, peer_id peer, const uint8_t *bytes, size_t len);
 
-/* The same into the session that there is now, on this path (direct or relayed) whatever is in use; without a session
+/* Waits, 5 ms at most, until frames that were handed over are sent: the last words to a peer that is to be removed. */
+void engine_settle_frames(struct engine *e);
+/* A frame into the session that there is now, on this path (direct or relayed) whatever is in use; without a session
  * it is dropped. */
 void engine_send_frame_by(struct engine *e, peer_id peer, const struct endpoint *path, const uint8_t *bytes,
                           size_t len);

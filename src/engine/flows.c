@@ -48,3 +48,8 @@ void engine_forget_flows(struct engine *e, peer_id peer)
     if (e->flows)
         flow_forget(e->flows, peer);
 }
+
+void engine_settle_frames(struct engine *e)
+{
+    sender_settle(e->sender);
+}

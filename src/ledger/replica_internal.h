@@ -285,6 +285,8 @@ void replica_meetings_clear(struct replica *r);
 /* replica_publish.c */
 void replica_publish(struct replica *r);
 void replica_publish_self(struct replica *r);
+/* Sessions with members are no more: they are to be begun anew. */
+void replica_publish_anew(struct replica *r);
 /* The invite of the device at this place alone. */
 void replica_publish_invite(struct replica *r, uint32_t i);
 bool replica_founding_device(const struct replica *r,
@@ -382,8 +384,10 @@ bool replica_take_away_take(struct replica *r, const uint8_t *bytes, size_t len,
 void replica_spread(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from);
 void replica_take_aways_tell(struct replica *r, const struct device_id *to); /* those that wait */
 bool replica_take_away_came(const struct replica *r, uint64_t begin);        /* among the entries from there on */
-void replica_take_aways_look(struct replica *r);                             /* forgets what is sequenced */
-void replica_take_aways_again(struct replica *r);                            /* the fold is a new one */
+/* Whether one of those isolated us: others have ended their sessions with us, even if it is lifted again by now. */
+bool replica_isolation_came(struct replica *r, uint64_t begin);
+void replica_take_aways_look(struct replica *r);  /* forgets what is sequenced */
+void replica_take_aways_again(struct replica *r); /* the fold is a new one */
 void replica_take_aways_clear(struct replica *r);
 
 /* replica_replace.c */

@@ -249,6 +249,14 @@ static void look_from(const struct replica *r, struct view *v)
     v->set_count = replica_policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
 }
 
+void replica_publish_anew(struct replica *r)
+{
+    for (uint32_t i = 0; i < r->known_count; i++)
+        if (!r->known[i].relay)
+            take_back(r, &r->known[i], PUBLISHED_DEVICE, &fold_device_at(r->fold, i)->id);
+    r->dirty = true;
+}
+
 void replica_publish_invite(struct replica *r, uint32_t i)
 {
     struct view *v = r->begun && !r->joining.ticket ? malloc(sizeof(*v)) : NULL;

@@ -99,6 +99,24 @@ bool replica_take_away_came(const struct replica *r, uint64_t begin)
     return false;
 }
 
+static bool isolates(struct replica *r, const struct entry *e, const struct fold_device *d)
+{
+    struct statement s;
+    return e->kind == STATEMENT_ISOLATE && e->verdict == VERDICT_STANDS &&
+           statement_decode(r->c, &s, e->bytes, e->len) == 0 && memcmp(s.about.invite, d->invite, SHA256_SIZE) == 0;
+}
+
+bool replica_isolation_came(struct replica *r, uint64_t begin)
+{
+    uint32_t self;
+    if (!replica_self_position(r, &self))
+        return false;
+    for (uint64_t i = begin; i < replica_history_end(&r->history); i++)
+        if (isolates(r, replica_history_at(&r->history, i), fold_device_at(r->fold, self)))
+            return true;
+    return false;
+}
+
 static void forget(struct replica *r, uint32_t i)
 {
     free(r->take_aways[i]->bytes);
