@@ -86,6 +86,7 @@ static void remove_peer(struct engine_node *n, struct engine_device *known)
     struct tunnel_actions actions;
     peer_id peer = known->peer;
     actions.count = 0;
+    tell_peer_gone(n, known->static_key);
     engine_devices_remove(&n->devices, known);
     tunnel_peer_remove(engine_tunnel(n->engine), peer, &actions);
     engine_carry_out(n->engine, &actions);

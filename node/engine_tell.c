@@ -32,6 +32,13 @@ void tell_step(struct engine_node *n, const struct static_step *step)
     wipe(&told, sizeof(told));
 }
 
+void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE])
+{
+    struct ipc_key gone;
+    memcpy(gone.key, static_key, sizeof(gone.key));
+    tell(n, &n->keys, IPC_PEER_GONE, &gone, sizeof(gone), NULL, 0);
+}
+
 /* ---- Status ---- */
 
 #define PEERS_A_MESSAGE ((IPC_MESSAGE_MAX - 4096) / sizeof(struct ipc_peer_status))
