@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "reasons.h"
 #include "say.h"
 #include "show.h"
 #include "values.h"
@@ -167,6 +168,8 @@ static void print_device(const json_t *device)
     print_list(json_object_get(device, "addresses"), "-");
     printf("  ");
     print_list(json_object_get(device, "groups"), "");
+    if (*text(device, "reason"))
+        printf("  (%s: %s)", text(device, "taken_by"), text(device, "reason"));
     putchar('\n');
 }
 
@@ -177,6 +180,7 @@ int command_devices(struct cli *cli, const struct arguments *arguments)
     json_t *answer = control_answer(cli, "devices", NULL, ANSWER_MS);
     if (!answer)
         return EXIT_NO;
+    reasons_show(cli, answer);
     if (cli->json) {
         result = print_raw(answer);
     } else {

@@ -240,7 +240,7 @@ json_t *state_status_json(struct state *s, json_t *peers)
 
 static const char *state_name(const struct fold *fold, const struct fold_device *d, uint64_t time)
 {
-    switch (d->state) {
+    switch (fold_device_state(fold, d)) {
     case DEVICE_UNINVITED:
         return "uninvited";
     case DEVICE_REVOKED:

@@ -172,6 +172,7 @@ struct engine_counters {
     uint64_t relay_nested;      /* relayed inside relayed */
     uint64_t policy_refused;    /* inner packets that no rule allows */
     uint64_t policy_malformed;  /* inner packets whose headers do not hold together */
+    uint64_t partial_malformed; /* inner packets sent with a partial checksum, which they may not have */
 };
 void engine_read_counters(const struct engine *e, struct engine_counters *out);
 

@@ -29,7 +29,8 @@
     X(relay_limited)       \
     X(relay_nested)        \
     X(policy_refused)      \
-    X(policy_malformed)
+    X(policy_malformed)    \
+    X(partial_malformed)
 
 struct engine_counters_live {
 #define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "net/partial.h"
+
 #define OUT_BYTES_MAX 65000u /* a message with its own headers fits IPv4 and IPv6 */
 
 /* ---- Where to ---- */
@@ -44,17 +46,18 @@ void outbox_stage(struct outbox *o, const struct peer *peer, const uint8_t *pack
     engine_count(&o->engine->counters.staged_dropped, staging_put(&o->staging, tunnel_peer_id(peer), packet, len));
 }
 
-/* The session ended since the packets were laid out for it. What waits must be whole, since the next may have no native
- * transport: what is not gets lost, as on the way. */
+/* The session ended since the packets were laid out for it. What waits must be whole: the next session may have no
+ * native transport. */
 static void stage_group(struct outbox *o)
 {
     const struct group *g = &o->group;
     for (uint32_t i = 0; i < g->count; i++) {
-        const struct sealing *packet = &g->packets[i];
-        if (packet->partial)
+        uint8_t *packet = g->packets[i].at + g->way.headroom;
+        uint32_t len = g->packets[i].len;
+        if (g->packets[i].partial && partial_complete(packet, len) != 0)
             engine_count(&o->engine->counters.staged_dropped, 1);
-        else if (packet->len != 0)
-            outbox_stage(o, g->peer, packet->at + g->way.headroom, packet->len);
+        else if (len != 0)
+            outbox_stage(o, g->peer, packet, len);
     }
 }
 

@@ -225,6 +225,22 @@ static void hold_back(struct sender *s, struct peer *peer, const struct segmente
     }
 }
 
+/* Where the peer completes the checksum, and the kernel left it, nobody need sum the payload on the way. */
+static void place_segments(struct outbox *o, struct peer *peer, const struct path *path,
+                           const struct segmenter *segments)
+{
+    bool may_be_partial = segment_may_be_partial(segments);
+    for (uint32_t i = 0; i < segments->count; i++) {
+        uint8_t *out = outbox_place(o, peer, path, segment_len(segments, i));
+        if (may_be_partial && outbox_may_be_partial(o)) {
+            segment_write_partial(segments, i, out);
+            outbox_make_partial(o);
+        } else {
+            segment_write(segments, i, out);
+        }
+    }
+}
+
 static void carry_to(struct sender *s, struct peer *peer, const struct segmenter *segments)
 {
     struct path path;
@@ -235,8 +251,7 @@ static void carry_to(struct sender *s, struct peer *peer, const struct segmenter
     }
     if (staging_has(&o->staging, tunnel_peer_id(peer)))
         outbox_place_staged(o, peer, &path); /* so that nothing overtakes */
-    for (uint32_t i = 0; i < segments->count; i++)
-        segment_write(segments, i, outbox_place(o, peer, &path, segment_len(segments, i)));
+    place_segments(o, peer, &path, segments);
 }
 
 static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_t len)
