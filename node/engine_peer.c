@@ -86,6 +86,7 @@ static void remove_peer(struct engine_node *n, struct engine_device *known)
     struct tunnel_actions actions;
     peer_id peer = known->peer;
     actions.count = 0;
+    n->member_gone |= (known->flags & MESH_MEMBER) != 0;
     engine_devices_remove(&n->devices, known);
     tunnel_peer_remove(engine_tunnel(n->engine), peer, &actions);
     engine_carry_out(n->engine, &actions);
@@ -103,6 +104,17 @@ void peer_gone(struct engine_node *n, const struct device_id *id)
     n->frames_said = false;
     if (known)
         remove_peer(n, known);
+}
+
+void peer_settle(struct engine_node *n)
+{
+    struct tunnel_actions actions;
+    if (!n->member_gone)
+        return;
+    n->member_gone = false;
+    actions.count = 0;
+    tunnel_gate_replace(engine_tunnel(n->engine), engine_now(), &actions);
+    engine_carry_out(n->engine, &actions);
 }
 
 /* A device with another key is another peer. */
