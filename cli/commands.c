@@ -38,6 +38,19 @@ static const struct option publish_options[] = {
     {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
     {0},
 };
+static const struct option revoke_options[] = {
+    {"--reason", "TEXT", false, "why; kept in STATE/owner here, and told to nobody"},
+    {"--yes", NULL, false, "do not ask"},
+    WAIT_OPTION,
+    {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
+    {0},
+};
+static const struct option give_back_options[] = {
+    {"--reason", "TEXT", false, "why; kept in STATE/owner here, and told to nobody"},
+    WAIT_OPTION,
+    {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 const struct command commands[] = {
@@ -58,6 +71,36 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar invite pump-3 --group sensors --site north > pump-3.ticket\n",
      invite_options, 1, 1, command_invite},
+    {"uninvite", "take back a ticket that nobody has used yet", "DEVICE",
+     "Ends an invite with which no device has joined: whoever holds its ticket, or a copy, can do nothing with it any\n"
+     "more, and draws no answer. A device that has joined already is revoked or isolated instead.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar uninvite pump-3\n",
+     give_back_options, 1, 1, command_uninvite},
+    {"revoke", "end a device's membership for good", "DEVICE --reason TEXT",
+     "Shows what will stop (flows seen from here, and what the rules let the device do), asks, and ends the device "
+     "for\n"
+     "good. Every node that hears of it ends its sessions with the device at once and answers it no more; nodes tell\n"
+     "each other, also without a controller. To let the machine in again, invite it anew.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar revoke pump-7 --reason \"stolen from site north\"\n",
+     revoke_options, 1, 1, command_revoke},
+    {"isolate", "cut a device off until it is restored", "DEVICE",
+     "As revoke, at once and everywhere, but \"nightjar restore\" lifts it.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar isolate pump-7\n",
+     revoke_options, 1, 1, command_isolate},
+    {"restore", "lift a device's isolation", "DEVICE",
+     "Lifts all isolations of a device. Unlike taking away, this counts only once it is in the ledger; the device "
+     "then\n"
+     "comes back by itself within seconds.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar restore pump-7\n",
+     give_back_options, 1, 1, command_restore},
     {"join", "become a member with a ticket", "FILE|-",
      "Makes this machine's keys, which never leave it, and becomes a member with them. It needs no daemon and no TUN\n"
      "device, only a way to a relay. Repeating it is safe: after a lost answer it finishes, and once it is a member\n"

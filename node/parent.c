@@ -19,6 +19,7 @@
 #include "net/memory.h"
 #include "proc/drop.h"
 #include "proc/log.h"
+#include "proc/sandbox.h"
 #include "report.h"
 #include "roles.h"
 #include "wire/message.h"
@@ -181,6 +182,8 @@ static void describe(const struct parent *p, int status, char out[REASON_SIZE])
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MALFORMED && starts)
         snprintf(out, REASON_SIZE,
                  "what it keeps there is damaged. Bring it back from a backup, or have this device invited again.");
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        snprintf(out, REASON_SIZE, "it made a forbidden system call.");
     else if (WIFSIGNALED(status))
         snprintf(out, REASON_SIZE, "signal %d.", WTERMSIG(status));
     else
@@ -370,9 +373,22 @@ static int start(struct parent *p)
     return 0;
 }
 
+/* What is executed later, a controller that is to be another user, has more rights than we then have. */
+static int confine(struct parent *p)
+{
+    int error = drop_in_parent(p->place.has_controller && !joins(p));
+    if (error != 0)
+        report_failure(&p->report, "The daemon's processes cannot be confined: %s", error_sentence(error));
+    else if (!sandbox_exists())
+        log_line("warning", "sandbox", "what=\"built without: the processes' system calls are not filtered\"");
+    return error;
+}
+
 static int run(struct parent *p)
 {
     char complaint[PLACE_COMPLAINT];
+    if (confine(p) != 0)
+        return EXIT_FAILURE;
     p->status = NO_STATUS;
     p->look_at_log = loop_monotonic() + LOG_LOOK;
     p->signals = open_signals();

@@ -1,6 +1,7 @@
 /* The state process: has no key and no network; see state_server.h. */
 #include <fcntl.h>
 #include <grp.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -86,6 +87,7 @@ int state_main(void)
                                 .gid = group_that_may_ask(), /* before there are no files to read it from */
                                 .build_time = BUILD_TIME,
                                 .counter_name = counter_name};
+    json_object_seed(0); /* from /dev/urandom, so before there are no files */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk */
     int error = crypto_new(&setup.crypto, CRYPTO_BULK_OPENSSL);

@@ -5,6 +5,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Where all memory is locked, code was as well, though it holds no secret. */
+static void release(void *start, size_t len)
+{
+    (void)munlock(start, len);
+    (void)madvise(start, len, MADV_DONTNEED);
+}
+
 static int release_object(struct dl_phdr_info *object, size_t size, void *context)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -14,7 +21,7 @@ static int release_object(struct dl_phdr_info *object, size_t size, void *contex
         const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
         uintptr_t start = object->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
         if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W))
-            (void)madvise((void *)(start & ~(page - 1)), end - (start & ~(page - 1)), MADV_DONTNEED);
+            release((void *)(start & ~(page - 1)), end - (start & ~(page - 1)));
     }
     return 0;
 }

@@ -6,15 +6,21 @@
 #include <linux/prctl.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "proc/sandbox.h"
+
 #define FD_LAST 63 /* of DROP_FD */
 #define CAPABILITY_LAST 63
 #define NOFILE_DEFAULT 64
+
+/* Those who hold a private key, or what opens a session. */
+static const bool locked[PROC_ROLES] = {[PROC_KEYS] = true, [PROC_ENGINE] = true, [PROC_CONTROLLER] = true};
 
 static const uid_t fixed_ids[PROC_ROLES] = {
     [PROC_KEYS] = 61101, [PROC_ENGINE] = 61102, [PROC_STATE] = 61103, [PROC_CONTROLLER] = 61104};
@@ -46,6 +52,16 @@ static int limit_process(const struct drop *what)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || limit(RLIMIT_CORE, 0) != 0)
         return ERROR_PERMISSION;
     return limit(RLIMIT_NOFILE, what->nofile ? what->nofile : NOFILE_DEFAULT);
+}
+
+/* What is touched stays in memory, and so off a swap device: private keys and sessions. On fault, so that nothing is
+ * brought in for it. Only without a limit, since allocations would fail beyond one; that takes root. */
+static int lock_memory(void)
+{
+    struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    if (geteuid() != 0 || setrlimit(RLIMIT_MEMLOCK, &none) != 0)
+        return 0;
+    return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0 ? 0 : ERROR_PERMISSION;
 }
 
 static int confine(const char *root)
@@ -91,6 +107,8 @@ int drop_privileges(const struct drop *what)
     int error = close_others(what->fds | DROP_FD(0) | DROP_FD(1) | DROP_FD(2));
     if (error == 0)
         error = limit_process(what);
+    if (error == 0 && locked[what->role])
+        error = lock_memory();
     if (error == 0 && geteuid() == 0) {
         drop_ids(what->role, &uid, &gid); /* before the files are out of reach */
         error = confine(what->root ? what->root : DROP_EMPTY);
@@ -100,7 +118,16 @@ int drop_privileges(const struct drop *what)
     /* After the change of ids, which resets both: no dumps, no tracing, and no life without the parent. */
     if (error == 0 && (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0))
         error = ERROR_PERMISSION;
-    return error;
+    return error == 0 ? sandbox_enter(what->role) : error; /* last: what is above is not among its calls */
+}
+
+int drop_in_parent(bool starts_others_later)
+{
+    if (limit(RLIMIT_CORE, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return ERROR_PERMISSION;
+    if (!starts_others_later && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return ERROR_PERMISSION;
+    return sandbox_deny();
 }
 
 int drop_capabilities(uint64_t kept)

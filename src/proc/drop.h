@@ -21,10 +21,16 @@ struct drop {
     uint32_t nofile;  /* descriptors that may ever be open; 0: 64 */
 };
 
-/* Closes descriptors; core files, dumps and tracing off, no-new-privs; as root also: chroot, groups, ids, every
- * capability. Without root what needs it is skipped. Libraries that read files must have read them before.
- * ERROR_PERMISSION, ERROR_IO: the process must end. */
+/* Closes descriptors; core files, dumps and tracing off, no-new-privs; as root also: memory of those who hold keys
+ * locked, chroot, groups, ids, every capability; then the role's system calls alone (sandbox.h). Without root what
+ * needs it is skipped. Libraries that read files must have read them before.
+ * ERROR_PERMISSION, ERROR_IO, ERROR_UNSUPPORTED (no system call filters): the process must end. */
 must_check int drop_privileges(const struct drop *what);
+
+/* For a parent, before it starts anything: core files, dumps and tracing off, and the calls that it never needs denied,
+ * to all that it starts as well. `starts_others_later`: it will execute a program that becomes another user once this
+ * process has no right to; so without no-new-privs, which takes CAP_SYS_ADMIN. Errors as drop_privileges. */
+must_check int drop_in_parent(bool starts_others_later);
 
 /* As root: keeps those capabilities alone (bits of CAP_*), for a parent. Its bounding set loses nothing, since what it
  * executes needs its own. */

@@ -132,7 +132,7 @@ static bool is_leftover(const char *name)
 int files_each(const struct files *f, int (*each)(void *context, const char *name), void *context)
 {
     /* Of its own, so that the caller's place in the directory is not moved. */
-    int own = openat(f->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int own = openat(f->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     DIR *dir = own < 0 ? NULL : fdopendir(own);
     if (!dir) {
         int error = files_error(-errno);

@@ -115,7 +115,7 @@ int state_main(void)
     if (strcmp(script, "die-state") == 0)
         return 5;
     if (strcmp(script, "stop") == 0) {
-        sleep(1);
+        poll(NULL, 0, 1000);
         must(ipc_send(links[0], IPC_STOP, NULL, 0));
     }
     return serve(links, 3);
