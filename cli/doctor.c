@@ -181,13 +181,13 @@ int command_doctor(struct cli *cli, const struct arguments *arguments)
         return say_failed(cli, ERROR_MEMORY, "The node cannot be looked at");
     d->cli = cli;
     d->proc = "/proc";
-    d->sys = "/sys";
     d->now = clock_wall();
     d->root = geteuid() == 0;
     d->has_table = has_table;
     d->hash = control_hash(cli, hash) ? NULL : hash;
     look(d);
     ask_daemon(d, &status);
+    doctor_list_links(d);
     doctor_run(d);
     int result = tell(d);
     if (d->has_view)

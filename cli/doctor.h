@@ -20,10 +20,18 @@ struct doctor_finding {
     char todo[DOCTOR_TEXT_MAX]; /* empty: nothing */
 };
 
+#define DOCTOR_LINKS_MAX 64
+struct doctor_link {
+    char name[16];
+    unsigned flags; /* IFF_... */
+    int mtu;        /* 0: not known */
+    bool own;       /* has an address of this device in the overlay */
+};
+
 struct doctor {
     struct cli *cli;
-    const char *proc, *sys; /* "/proc", "/sys" */
-    uint64_t now;           /* s since 1970 */
+    const char *proc; /* "/proc" */
+    uint64_t now;     /* s since 1970 */
     bool root;
     bool has_state, has_view;
     struct state state;
@@ -34,6 +42,8 @@ struct doctor {
     const char *hash;     /* of STATE's path, as its tables are named by; NULL: not known */
     /* Whether the host's firewall has this table of family inet: 1, 0, negative: cannot be told. NULL: not asked. */
     int (*has_table)(const char *name);
+    uint32_t link_count;
+    struct doctor_link links[DOCTOR_LINKS_MAX];
     uint32_t count;
     struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
 };
@@ -59,6 +69,8 @@ doctor_check doctor_member, doctor_problems, doctor_head, doctor_relays, doctor_
 /* doctor_host.c */
 doctor_check doctor_port, doctor_strangers, doctor_interface, doctor_uplinks, doctor_ipv6, doctor_kernel;
 
+/* Fills `links`, once `status` is there. doctor_links.c */
+void doctor_list_links(struct doctor *d);
 /* Runs all of them, in order. */
 void doctor_run(struct doctor *d);
 

@@ -1,5 +1,5 @@
 /* This machine: its port, firewall, interfaces and kernel. */
-#include <dirent.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,84 +82,55 @@ void doctor_strangers(struct doctor *d)
 
 /* ---- Interfaces ---- */
 
-static bool read_of(const struct doctor *d, const char *interface, const char *what, char *out, size_t size)
+static bool is_uplink(const struct doctor_link *l)
 {
-    char path[512];
-    snprintf(path, sizeof(path), "%s/class/net/%.32s/%s", d->sys, interface, what);
-    return doctor_read(path, out, size);
-}
-
-static bool is_tun(const struct doctor *d, const char *interface)
-{
-    char flags[16];
-    return read_of(d, interface, "tun_flags", flags, sizeof(flags));
-}
-
-static void look_at_uplink(struct doctor *d, const char *name, uint32_t *seen)
-{
-    char state[32], mtu[16];
-    if (strcmp(name, "lo") == 0 || name[0] == '.' || is_tun(d, name) ||
-        !read_of(d, name, "operstate", state, sizeof(state)) || strcmp(state, "up") != 0 ||
-        !read_of(d, name, "mtu", mtu, sizeof(mtu)))
-        return;
-    (*seen)++;
-    if (atoi(mtu) < UPLINK_MTU)
-        doctor_find(d, "uplinks", DOCTOR_WARN, "Raise it, if the network there allows; else packets are fragmented.",
-                    "%.32s carries at most %s bytes a packet; full packets need %d.", name, mtu, UPLINK_MTU);
+    return !l->own && (l->flags & IFF_LOOPBACK) == 0 && (l->flags & IFF_UP) != 0 && (l->flags & IFF_RUNNING) != 0;
 }
 
 void doctor_uplinks(struct doctor *d)
 {
-    char path[512];
     uint32_t seen = 0, before = d->count;
-    snprintf(path, sizeof(path), "%s/class/net", d->sys);
-    DIR *all = opendir(path);
-    for (struct dirent *e; all && (e = readdir(all));)
-        look_at_uplink(d, e->d_name, &seen);
-    if (all)
-        closedir(all);
+    for (uint32_t i = 0; i < d->link_count; i++) {
+        const struct doctor_link *l = &d->links[i];
+        if (!is_uplink(l))
+            continue;
+        seen++;
+        if (l->mtu < UPLINK_MTU)
+            doctor_find(d, "uplinks", DOCTOR_WARN,
+                        "Raise it, if the network there allows; else packets are fragmented.",
+                        "%s carries at most %d bytes a packet; full packets need %d.", l->name, l->mtu, UPLINK_MTU);
+    }
     if (seen == 0)
         doctor_find(d, "uplinks", DOCTOR_FAIL, "Plug it in, or set the interface up.", "No uplink is up.");
     else if (d->count == before)
         doctor_find(d, "uplinks", DOCTOR_OK, NULL, "%u up, large enough.", seen);
 }
 
-/* The daemon's own: named nj and a number, unless node.conf says otherwise. */
-static bool find_own(const struct doctor *d, char out[32])
+static const struct doctor_link *find_own(const struct doctor *d)
 {
-    char path[512];
-    bool found = false;
-    snprintf(path, sizeof(path), "%s/class/net", d->sys);
-    DIR *all = opendir(path);
-    for (struct dirent *e; !found && all && (e = readdir(all));) {
-        found = strncmp(e->d_name, "nj", 2) == 0 && is_tun(d, e->d_name);
-        snprintf(out, 32, "%.31s", e->d_name);
-    }
-    if (all)
-        closedir(all);
-    return found;
+    for (uint32_t i = 0; i < d->link_count; i++)
+        if (d->links[i].own)
+            return &d->links[i];
+    return NULL;
 }
 
 void doctor_interface(struct doctor *d)
 {
-    char name[32], mtu[16] = "0", flags[16] = "0";
     if (!doctor_asked(d, "interface"))
         return;
-    if (!find_own(d, name)) {
-        doctor_find(d, "interface", DOCTOR_SKIPPED, NULL,
-                    "None here is called nj and a number: it has another name, or another network namespace.");
-        return;
-    }
-    (void)read_of(d, name, "mtu", mtu, sizeof(mtu));
-    (void)read_of(d, name, "flags", flags, sizeof(flags));
-    if ((strtoul(flags, NULL, 16) & 1) == 0)
+    const struct doctor_link *own = find_own(d);
+    if (!own)
+        doctor_find(d, "interface", DOCTOR_FAIL,
+                    "Run this where the daemon runs (same network namespace), or nightjar down and nightjar up.",
+                    "No interface here has the addresses of this device.");
+    else if ((own->flags & IFF_UP) == 0)
         doctor_find(d, "interface", DOCTOR_FAIL, "ip link set it up, or nightjar down and nightjar up.", "%s is down.",
-                    name);
-    else if (atoi(mtu) < OVERLAY_MTU)
+                    own->name);
+    else if (own->mtu < OVERLAY_MTU)
         doctor_find(d, "interface", DOCTOR_FAIL, "nightjar down, then nightjar up.",
-                    "%s carries at most %s bytes a packet: IPv6 needs 1280.", name, mtu);
+                    "%s carries at most %d bytes a packet: IPv6 needs 1280.", own->name, own->mtu);
     else
-        doctor_find(d, "interface", DOCTOR_OK, NULL, "%s is up, MTU %s.", name, mtu);
+        doctor_find(d, "interface", DOCTOR_OK, NULL, "%s is up, MTU %d.", own->name, own->mtu);
 }
 
 void doctor_ipv6(struct doctor *d)

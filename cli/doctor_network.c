@@ -66,6 +66,15 @@ static bool has_path(const json_t *peer)
     return strcmp(text(json_object_get(peer, "path"), "kind"), "none") != 0;
 }
 
+static bool has_problem(const json_t *status, const char *code)
+{
+    const json_t *problems = json_object_get(status, "problems");
+    for (size_t i = 0; i < json_array_size(problems); i++)
+        if (strcmp(text(json_array_get(problems, i), "code"), code) == 0)
+            return true;
+    return false;
+}
+
 void doctor_relays(struct doctor *d)
 {
     uint32_t known = 0, reached = 0;
@@ -84,6 +93,8 @@ void doctor_relays(struct doctor *d)
         snprintf(last, sizeof(last), "%s in %.1f ms", text(peer, "device"),
                  (double)number(json_object_get(peer, "path"), "rtt_us") / 1000);
     }
+    if (has_problem(d->status, "no-relay"))
+        reached = 0;
     if (reached > 0)
         doctor_find(d, "relays", DOCTOR_OK, NULL, "%u of %u reached; %s.", reached, known, last);
     else if (flag(d->status, "relay"))

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <ftw.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 /* A machine made of files. */
 struct world {
-    char path[64], proc[96], sys[96];
+    char path[64], proc[96];
     struct cli cli;
     struct doctor d;
     json_t *status;
@@ -68,12 +69,6 @@ static void put_sound_host(const struct world *w)
     put_text(w, "proc/sys/kernel/osrelease", "6.5.0-1\n");
     put_text(w, "proc/sys/net/ipv6/conf/all/disable_ipv6", "0\n");
     put_text(w, "proc/net/udp", "  sl  local_address rem_address\n  10: 00000000:CA6C 00000000:0000 07\n");
-    put_text(w, "sys/class/net/eth0/operstate", "up\n");
-    put_text(w, "sys/class/net/eth0/mtu", "1500\n");
-    put_text(w, "sys/class/net/nj0/operstate", "unknown\n");
-    put_text(w, "sys/class/net/nj0/mtu", "1360\n");
-    put_text(w, "sys/class/net/nj0/flags", "0x10d1\n");
-    put_text(w, "sys/class/net/nj0/tun_flags", "0x5001\n");
 }
 
 static int there(const char *name)
@@ -103,19 +98,22 @@ static int set_up(void **state)
     snprintf(w->path, sizeof(w->path), "/tmp/doctor-XXXXXX");
     assert_non_null(mkdtemp(w->path));
     snprintf(w->proc, sizeof(w->proc), "%s/proc", w->path);
-    snprintf(w->sys, sizeof(w->sys), "%s/sys", w->path);
     put_sound_host(w);
     w->cli = (struct cli){.state = "/nowhere", .quiet = true, .mute = true};
     w->status = sound_status();
     w->d = (struct doctor){.cli = &w->cli,
                            .proc = w->proc,
-                           .sys = w->sys,
+
                            .now = NOW,
                            .root = true,
                            .daemon = 7,
                            .status = w->status,
                            .hash = "0123456789abcdef",
                            .has_table = there};
+    w->d.links[0] = (struct doctor_link){"lo", IFF_UP | IFF_LOOPBACK | IFF_RUNNING, 65536, false};
+    w->d.links[1] = (struct doctor_link){"eth0", IFF_UP | IFF_RUNNING, 1500, false};
+    w->d.links[2] = (struct doctor_link){"nj0", IFF_UP | IFF_RUNNING, 1360, true};
+    w->d.link_count = 3;
     *state = w;
     return 0;
 }
@@ -251,12 +249,14 @@ static void a_host_that_was_darkened_and_is_not_fails(void **state)
 static void the_hosts_interfaces_are_looked_at(void **state)
 {
     struct world *w = *state;
-    put_text(w, "sys/class/net/eth0/mtu", "1280\n");
+    w->d.links[1].mtu = 1280;
     must_be(w, "uplinks", DOCTOR_WARN, "eth0 carries at most 1280");
-    put_text(w, "sys/class/net/eth0/operstate", "down\n");
+    w->d.links[1].flags = IFF_UP;
     must_be(w, "uplinks", DOCTOR_FAIL, "No uplink is up");
-    put_text(w, "sys/class/net/nj0/flags", "0x10d0\n");
+    w->d.links[2].flags = 0;
     must_be(w, "interface", DOCTOR_FAIL, "nj0 is down");
+    w->d.links[2].own = false;
+    must_be(w, "interface", DOCTOR_FAIL, "No interface here");
     put_text(w, "proc/net/udp", "  sl  local_address rem_address\n  10: 00000000:CA6D 00000000:CA6C 07\n");
     must_be(w, "port", DOCTOR_WARN, "UDP 51820 is not bound");
     put_text(w, "proc/sys/net/ipv6/conf/all/disable_ipv6", "1\n");
