@@ -17,6 +17,7 @@
 
 static const struct ipc_permit keys_from_engine[] = {
     {IPC_STEP, RUNNING, IPC_STEP_SIZE, IPC_STEP_SIZE, 0},
+    {IPC_PEER_GONE, RUNNING, EXACTLY(ipc_key), 0},
 };
 static const struct ipc_permit keys_from_state[] = {
     {IPC_BUILD_JOIN, RUNNING, EXACTLY(ipc_build_join), 0},
