@@ -27,6 +27,10 @@ struct drop {
  * ERROR_PERMISSION, ERROR_IO, ERROR_UNSUPPORTED (no system call filters): the process must end. */
 must_check int drop_privileges(const struct drop *what);
 
+/* What the process touches from now on stays in memory, and so off a swap device. Only as root who may lift the limit
+ * on it; 0 without. For private keys and sessions; drop_privileges does it for the roles that have any. */
+must_check int drop_lock_memory(void);
+
 /* For a parent, before it starts anything: core files, dumps and tracing off, and the calls that it never needs denied,
  * to all that it starts as well. `starts_others_later`: it will execute a program that becomes another user once this
  * process has no right to; so without no-new-privs, which takes CAP_SYS_ADMIN. Errors as drop_privileges. */
