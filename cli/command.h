@@ -41,8 +41,15 @@ int command_down(struct cli *cli, const struct arguments *arguments);
 int command_status(struct cli *cli, const struct arguments *arguments);
 int command_devices(struct cli *cli, const struct arguments *arguments);
 int command_ping(struct cli *cli, const struct arguments *arguments);
+int command_can(struct cli *cli, const struct arguments *arguments);
 int command_policy_check(struct cli *cli, const struct arguments *arguments);
 int command_policy_publish(struct cli *cli, const struct arguments *arguments);
+int command_policy_test(struct cli *cli, const struct arguments *arguments);
+int command_policy_diff(struct cli *cli, const struct arguments *arguments);
 int command_policy_show(struct cli *cli, const struct arguments *arguments);
+int command_revoke(struct cli *cli, const struct arguments *arguments);
+int command_isolate(struct cli *cli, const struct arguments *arguments);
+int command_restore(struct cli *cli, const struct arguments *arguments);
+int command_uninvite(struct cli *cli, const struct arguments *arguments);
 
 #endif

@@ -38,6 +38,19 @@ static const struct option publish_options[] = {
     {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
     {0},
 };
+static const struct option revoke_options[] = {
+    {"--reason", "TEXT", false, "why; kept in STATE/owner here, and told to nobody"},
+    {"--yes", NULL, false, "do not ask"},
+    WAIT_OPTION,
+    {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
+    {0},
+};
+static const struct option give_back_options[] = {
+    {"--reason", "TEXT", false, "why; kept in STATE/owner here, and told to nobody"},
+    WAIT_OPTION,
+    {"--passphrase-fd", "N", false, "read the passphrase of the owner's keys from descriptor N"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 const struct command commands[] = {
@@ -58,6 +71,36 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar invite pump-3 --group sensors --site north > pump-3.ticket\n",
      invite_options, 1, 1, command_invite},
+    {"uninvite", "take back a ticket that nobody has used yet", "DEVICE",
+     "Ends an invite with which no device has joined: whoever holds its ticket, or a copy, can do nothing with it any\n"
+     "more, and draws no answer. A device that has joined already is revoked or isolated instead.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar uninvite pump-3\n",
+     give_back_options, 1, 1, command_uninvite},
+    {"revoke", "end a device's membership for good", "DEVICE --reason TEXT",
+     "Shows what will stop (flows seen from here, and what the rules let the device do), asks, and ends the device "
+     "for\n"
+     "good. Every node that hears of it ends its sessions with the device at once and answers it no more; nodes tell\n"
+     "each other, also without a controller. To let the machine in again, invite it anew.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar revoke pump-7 --reason \"stolen from site north\"\n",
+     revoke_options, 1, 1, command_revoke},
+    {"isolate", "cut a device off until it is restored", "DEVICE",
+     "As revoke, at once and everywhere, but \"nightjar restore\" lifts it.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar isolate pump-7\n",
+     revoke_options, 1, 1, command_isolate},
+    {"restore", "lift a device's isolation", "DEVICE",
+     "Lifts all isolations of a device. Unlike taking away, this counts only once it is in the ledger; the device "
+     "then\n"
+     "comes back by itself within seconds.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar restore pump-7\n",
+     give_back_options, 1, 1, command_restore},
     {"join", "become a member with a ticket", "FILE|-",
      "Makes this machine's keys, which never leave it, and becomes a member with them. It needs no daemon and no TUN\n"
      "device, only a way to a relay. Repeating it is safe: after a lost answer it finishes, and once it is a member\n"
@@ -100,6 +143,14 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar ping pump-3 -c 1\n",
      ping_options, 1, 1, command_ping},
+    {"can", "whether policy allows it, and the rule that says so", "FROM tcp|udp|icmp|publish|subscribe|coap [WHAT] TO",
+     "Says yes or no, and the rule that says so or what comes nearest, by what STATE holds; the daemon may be down.\n"
+     "FROM and TO are devices, or groups, which means all of their members. WHAT is a port, a topic or a path; icmp\n"
+     "has none. Exits with 0 for yes, 1 for no.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar can sensor-7 tcp 1883 broker-1\n",
+     no_options, 3, 4, command_can},
     {"policy check", "whether a policy is right, without publishing it", "FILE|-",
      "Reads a policy and says, with line and column, what is wrong in it. Names of groups and devices are looked up "
      "in\n"
@@ -108,6 +159,20 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar policy check plant.yaml\n",
      no_options, 1, 1, command_policy_check},
+    {"policy test", "run the tests that a policy carries", "FILE|-",
+     "Holds what stands below \"tests:\" in a policy against its rules, by the groups and devices of STATE, without\n"
+     "publishing anything. \"policy check\" and \"policy publish\" do so too.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar policy test plant.yaml\n",
+     no_options, 1, 1, command_policy_test},
+    {"policy diff", "what a policy would change", "FILE|-",
+     "Compares a policy with the one in force: rules that come and go, and which device could then begin what with\n"
+     "which other one that it cannot now, or no longer. Exits with 0 if it is the same, with 1 if not.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar policy diff plant.yaml\n",
+     no_options, 1, 1, command_policy_diff},
     {"policy publish", "sign a policy and put it into force", "FILE|-",
      "Checks a policy, signs what changed against the one in force, and hands it in. Nodes that have it follow within\n"
      "seconds, and connections that it no longer allows end.\n"

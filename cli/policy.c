@@ -4,6 +4,8 @@
 
 #include "ledger/kept.h"
 #include "policy_file.h"
+#include "policy_known.h"
+#include "policy_test.h"
 #include "say.h"
 #include "show.h"
 
@@ -12,16 +14,16 @@
 static int tell_checked(struct policy_file *w)
 {
     if (w->unchecked)
-        say_progress(
-            w->cli,
-            "%s: the form is right. There is no node at %s, so groups and devices were not looked up: \"policy "
-            "publish\" does that.",
-            w->path, w->cli->state);
+        say_progress(w->cli,
+                     "%s: the form is right. There is no node at %s, so groups and devices were not looked up, and "
+                     "tests not run: "
+                     "\"policy publish\" does that.",
+                     w->path, w->cli->state);
     else
-        say_progress(w->cli, "%s: right, %u rules.", w->path, w->rules->count);
-    return w->cli->json
-               ? show_json(json_pack("{s:i, s:b}", "rules", (int)w->rules->count, "names_checked", !w->unchecked))
-               : EXIT_DONE;
+        say_progress(w->cli, "%s: right, %u rules, %u tests passed.", w->path, w->rules->count, w->tests.count);
+    return w->cli->json ? show_json(json_pack("{s:i, s:b, s:i}", "rules", (int)w->rules->count, "names_checked",
+                                              !w->unchecked, "tests", w->has_state ? (int)w->tests.count : 0))
+                        : EXIT_DONE;
 }
 
 int command_policy_check(struct cli *cli, const struct arguments *arguments)
@@ -32,6 +34,8 @@ int command_policy_check(struct cli *cli, const struct arguments *arguments)
         result = policy_file_look(&w);
     if (!result)
         result = policy_file_parse(&w);
+    if (!result && w.has_state)
+        result = policy_tests_run(&w);
     if (!result)
         result = tell_checked(&w);
     policy_file_close(&w);
@@ -85,38 +89,14 @@ static char *print_rules(const struct rule_set *set)
     return text;
 }
 
-static bool knows(const struct rule_set *set, const struct rule *rule)
-{
-    for (uint32_t i = 0; i < set->count; i++)
-        if (policy_compare_subjects(&set->rules[i].from, &rule->from) == 0 &&
-            policy_compare_subjects(&set->rules[i].to, &rule->to) == 0 && set->rules[i].line == rule->line)
-            return true;
-    return false;
-}
-
-/* A rule is told to both of its sides; it is shown once. The rules stay their openings'. */
-static void collect(const struct view *v, struct rule_set *out)
-{
-    for (uint32_t i = 0; i < fold_subject_count(v->fold); i++) {
-        struct subject subject;
-        uint8_t commitment[SHA256_SIZE];
-        const struct rule_set *set =
-            fold_subject_at(v->fold, i, &subject, commitment) ? policy_rules_now(v, &subject) : NULL;
-        for (uint32_t r = 0; set && r < set->count && out->count < RULES_MAX; r++)
-            if (!knows(out, &set->rules[r]))
-                out->rules[out->count++] = set->rules[r];
-    }
-}
-
 /* What this node knows of it, a line for each rule. */
 static char *list_known(struct policy_file *w)
 {
-    struct rule_set known = {0, calloc(RULES_MAX, sizeof(struct rule))};
-    if (!known.rules)
+    struct policy_known known;
+    if (policy_known_read(&known, &w->view))
         return NULL;
-    collect(&w->view, &known);
-    char *text = print_rules(&known);
-    free(known.rules);
+    char *text = print_rules(&known.rules);
+    policy_known_clear(&known);
     return text;
 }
 

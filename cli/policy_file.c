@@ -109,7 +109,8 @@ int policy_file_parse(struct policy_file *w)
                                        .known = w->has_state ? known_name : NULL};
     struct policy_error *errors = calloc(ERRORS_MAX, sizeof(*errors));
     uint32_t count = 0;
-    int error = errors ? policy_read(&w->rules, w->text, w->len, &names, errors, ERRORS_MAX, &count) : ERROR_MEMORY;
+    int error = errors ? policy_read_tested(&w->rules, &w->tests, w->text, w->len, &names, errors, ERRORS_MAX, &count)
+                       : ERROR_MEMORY;
     int result = !error                     ? 0
                  : error == ERROR_MALFORMED ? say_errors(w, errors, count)
                                             : say_failed(w->cli, error, "%s cannot be read", w->path);
@@ -132,6 +133,7 @@ void policy_file_close(struct policy_file *w)
 {
     if (w->rules)
         rule_set_free(w->rules);
+    policy_tests_free(&w->tests);
     if (w->has_state) {
         view_clear(&w->view);
         state_close(&w->state);

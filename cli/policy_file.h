@@ -16,6 +16,7 @@ struct policy_file {
     struct view view;
     uint32_t unchecked; /* names, without a STATE to look them up in */
     struct rule_set *rules;
+    struct policy_tests tests;
 };
 
 /* Each: failures have been said. */

@@ -8,6 +8,8 @@
 #include "outbox.h"
 #include "owner.h"
 #include "policy_file.h"
+#include "policy_known.h"
+#include "policy_test.h"
 #include "say.h"
 #include "show.h"
 
@@ -24,15 +26,6 @@ struct publishing {
     uint8_t statement[STATEMENT_MAX];
 };
 
-static bool same_grants(const struct rule *a, const struct rule *b)
-{
-    bool same = a->grant_count == b->grant_count;
-    for (uint32_t i = 0; same && i < a->grant_count; i++)
-        same = a->grants[i].protocol == b->grants[i].protocol && a->grants[i].low == b->grants[i].low &&
-               a->grants[i].high == b->grants[i].high;
-    return same;
-}
-
 /* Whether they allow the same, in the same order; the lines that they were written in may differ. */
 static bool same_rules(const struct rule_set *a, const struct rule_set *b)
 {
@@ -40,7 +33,7 @@ static bool same_rules(const struct rule_set *a, const struct rule_set *b)
     for (uint32_t i = 0; same && i < a->count; i++)
         same = memcmp(&a->rules[i].from, &b->rules[i].from, sizeof(struct subject)) == 0 &&
                memcmp(&a->rules[i].to, &b->rules[i].to, sizeof(struct subject)) == 0 &&
-               same_grants(&a->rules[i], &b->rules[i]);
+               policy_same_grants(&a->rules[i], &b->rules[i]);
     return same;
 }
 
@@ -242,6 +235,8 @@ int command_policy_publish(struct cli *cli, const struct arguments *arguments)
                         "A policy that was published before still waits in %s/outbox.", w.state.path);
     if (!result)
         result = policy_file_parse(&w);
+    if (!result)
+        result = policy_tests_run(&w);
     if (!result)
         result = publish_rules(&w, arguments);
     policy_file_close(&w);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "reasons.h"
 #include "say.h"
 #include "show.h"
 #include "values.h"
@@ -114,6 +115,9 @@ static void print_peer(const json_t *peer)
     if (json_is_integer(handshake))
         seconds_print(ago, number(peer, "last_handshake_s"));
     printf("  %-20s %-44s %10s %10s %8s\n", text(peer, "device"), path, rx, tx, ago);
+    const char *why = text(json_object_get(peer, "path"), "why");
+    if (*why)
+        printf("    %-18s not direct: %s\n", "", why);
 }
 
 static void print_peers(const json_t *peers)
@@ -164,6 +168,8 @@ static void print_device(const json_t *device)
     print_list(json_object_get(device, "addresses"), "-");
     printf("  ");
     print_list(json_object_get(device, "groups"), "");
+    if (*text(device, "reason"))
+        printf("  (%s: %s)", text(device, "taken_by"), text(device, "reason"));
     putchar('\n');
 }
 
@@ -174,6 +180,7 @@ int command_devices(struct cli *cli, const struct arguments *arguments)
     json_t *answer = control_answer(cli, "devices", NULL, ANSWER_MS);
     if (!answer)
         return EXIT_NO;
+    reasons_show(cli, answer);
     if (cli->json) {
         result = print_raw(answer);
     } else {

@@ -217,6 +217,33 @@ static int read_founding(struct reading *r, const struct files *f)
 
 /* ---- The outbox ---- */
 
+static int keep_pending(struct view *v, const uint8_t *bytes, size_t len)
+{
+    struct view_pending *more = reallocarray(v->pending, v->pending_count + 1, sizeof(*more));
+    if (!more)
+        return ERROR_MEMORY;
+    v->pending = more;
+    uint8_t *copy = malloc(len + 1);
+    if (!copy)
+        return ERROR_MEMORY;
+    memcpy(copy, bytes, len);
+    v->pending[v->pending_count++] = (struct view_pending){copy, len};
+    return 0;
+}
+
+/* A take-away counts before the network has it; what is not of that form is the daemon's to complain about. */
+static int count_pending(struct reading *r)
+{
+    struct view *v = r->out;
+    struct statement s;
+    enum fold_verdict verdict;
+    int error = 0;
+    for (uint32_t i = 0; i < v->pending_count && !error; i++)
+        if (!statement_decode(r->cli->crypto, &s, v->pending[i].bytes, v->pending[i].len))
+            error = fold_take_away(v->fold, &s, &verdict);
+    return error == ERROR_INVALID ? 0 : error;
+}
+
 /* [statement, [opening, ...]]; what is not of that form is the daemon's to complain about. */
 static int take_submission(struct reading *r, const uint8_t *bytes, size_t len)
 {
@@ -226,7 +253,9 @@ static int take_submission(struct reading *r, const uint8_t *bytes, size_t len)
         return 0;
     struct cursor c = cursor_reading(bytes, len);
     (void)cbor_get_array(&c);
-    (void)cbor_get_bytes(&c, &item);
+    const uint8_t *statement = cbor_get_bytes(&c, &item);
+    if (statement)
+        error = keep_pending(r->out, statement, item);
     for (uint64_t left = cbor_get_array(&c); left > 0 && !cursor_error(&c) && !error; left--) {
         const uint8_t *opening = cbor_get_bytes(&c, &item);
         error = opening ? take_opening(r, opening, item) : 0;
@@ -280,6 +309,8 @@ int view_read(struct cli *cli, struct view *out, const struct state *s)
     if (!error && !r.seen)
         error = read_founding(&r, &ledger);
     if (!error)
+        error = count_pending(&r);
+    if (!error)
         error = read_name(&r, &ledger);
     sort_openings(out);
     if (error == ERROR_MALFORMED)
@@ -299,6 +330,9 @@ void view_clear(struct view *v)
         free(v->openings[i]);
     }
     free(v->openings);
+    for (uint32_t i = 0; i < v->pending_count; i++)
+        free(v->pending[i].bytes);
+    free(v->pending);
     if (v->fold)
         fold_free(v->fold);
     memset(v, 0, sizeof(*v));
@@ -389,6 +423,45 @@ bool view_group(const struct view *v, const char *name, struct subject *out)
                 *out = o->invite.groups[g].id;
                 return true;
             }
+    }
+    return false;
+}
+
+bool view_invite_is_open(const struct view *v, const struct fold_device *d)
+{
+    return fold_invite_is_open(v->fold, d, time_by_now(v));
+}
+
+/* The greater, the rather it is who is meant by its name. */
+static int presence(const struct view *v, const struct fold_device *d)
+{
+    enum device_state state = fold_device_state(v->fold, d);
+    if (state == DEVICE_JOINED)
+        return 3;
+    return state != DEVICE_INVITED ? 1 : view_invite_is_open(v, d) ? 3 : 2;
+}
+
+const struct fold_device *view_device_ever(const struct view *v, const char *name)
+{
+    const struct fold_device *best = NULL;
+    for (uint32_t i = 0; i < fold_device_count(v->fold); i++) {
+        const struct fold_device *d = fold_device_at(v->fold, i);
+        const struct opening_invite *o = view_invite(v, d);
+        if (o && strcmp(o->name, name) == 0 && (!best || presence(v, d) >= presence(v, best)))
+            best = d;
+    }
+    return best;
+}
+
+bool view_restore_waits(const struct view *v, struct crypto *c, const uint8_t isolate[SHA256_SIZE])
+{
+    struct statement s;
+    for (uint32_t i = 0; i < v->pending_count; i++) {
+        if (statement_decode(c, &s, v->pending[i].bytes, v->pending[i].len) || s.kind != STATEMENT_RESTORE)
+            continue;
+        for (uint32_t n = 0; n < s.restore.count; n++)
+            if (memcmp(s.restore.isolates[n], isolate, SHA256_SIZE) == 0)
+                return true;
     }
     return false;
 }

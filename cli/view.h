@@ -15,8 +15,16 @@ struct view_opening {
     struct opening opening;  /* decoded */
 };
 
+/* A statement that waits in the outbox. */
+struct view_pending {
+    uint8_t *bytes; /* owned */
+    size_t len;
+};
+
 struct view {
-    struct fold *fold;
+    struct fold *fold; /* take-aways that wait count in it, as they do everywhere */
+    uint32_t pending_count;
+    struct view_pending *pending;
     uint64_t time; /* the greatest that the ledger knows, s */
     uint32_t opening_count;
     struct view_opening **openings;      /* by commitment */
@@ -39,6 +47,12 @@ bool view_name_is_taken(const struct view *v, const char *name);
 bool view_group(const struct view *v, const char *name, struct subject *out);
 /* Whether a policy waits in the outbox. */
 bool view_policy_waits(const struct view *v);
+/* Whoever has or had that name last: rather one that is there than one that is not. NULL: the ledger holds nobody. */
+const struct fold_device *view_device_ever(const struct view *v, const char *name);
+/* Whether an open invite is one now, by the latest time that is known here. */
+bool view_invite_is_open(const struct view *v, const struct fold_device *d);
+/* Whether a restore that waits in the outbox lifts this isolation. */
+bool view_restore_waits(const struct view *v, struct crypto *c, const uint8_t isolate[SHA256_SIZE]);
 /* Calls `each` for what every device's invite says that is there or waits. */
 struct view_device {
     struct device_id id;

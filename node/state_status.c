@@ -6,6 +6,8 @@
 #include "base/bytes.h"
 #include "base/hex.h"
 #include "base/time.h"
+#include "crypto/crypto.h"
+#include "mesh/mesh.h"
 #include "state_internal.h"
 
 /* The overlay's addresses: IPv6 first. */
@@ -35,6 +37,30 @@ const char *state_path_name(uint32_t path)
     return "none";
 }
 
+/* Why it is not reached directly; NULL: it is, or not at all. */
+static const char *why_sentence(uint32_t why)
+{
+    static const char *const sentences[MESH_WHY_KINDS] = {
+        [MESH_WHY_TRYING] = "a direct path is being tried",
+        [MESH_WHY_NO_CANDIDATES] = "nobody said where it could be found",
+        [MESH_WHY_UNANSWERED] = "it was tried directly, and nothing came through",
+        [MESH_WHY_NAT_HERE] = "this NAT shows each destination another port",
+        [MESH_WHY_LIMITED] = "too much was tried toward the same place; it is tried again",
+    };
+    return why < MESH_WHY_KINDS ? sentences[why] : NULL;
+}
+
+/* ipc_peer_status.native */
+static const char *transport_name(uint32_t native)
+{
+    static const char *const names[] = {
+        [0] = "wireguard",
+        [1 + AEAD_CHACHA20_POLY1305] = "native-chacha20-poly1305",
+        [1 + AEAD_AES_256_GCM] = "native-aes-256-gcm",
+    };
+    return native < sizeof(names) / sizeof(names[0]) ? names[native] : NULL;
+}
+
 static json_t *path_json(struct state *s, const struct ipc_peer_status *peer)
 {
     struct device_id id;
@@ -49,6 +75,10 @@ static json_t *path_json(struct state *s, const struct ipc_peer_status *peer)
     json_t *path = json_pack("{s:s, s:s?, s:s?}", "kind", state_path_name(peer->path), "endpoint",
                              direct ? endpoint : NULL, "relay", relay ? relay->name : NULL);
     json_object_set_new(path, "rtt_us", peer->rtt ? json_integer((json_int_t)(peer->rtt / 1000)) : json_null());
+    const char *transport = peer->path != IPC_PATH_NONE ? transport_name(peer->native) : NULL;
+    const char *why = peer->path == IPC_PATH_RELAYED ? why_sentence(peer->why) : NULL;
+    json_object_set_new(path, "transport", transport ? json_string(transport) : json_null());
+    json_object_set_new(path, "why", why ? json_string(why) : json_null());
     return path;
 }
 
@@ -213,7 +243,7 @@ json_t *state_status_json(struct state *s, json_t *peers)
 
 static const char *state_name(const struct fold *fold, const struct fold_device *d, uint64_t time)
 {
-    switch (d->state) {
+    switch (fold_device_state(fold, d)) {
     case DEVICE_UNINVITED:
         return "uninvited";
     case DEVICE_REVOKED:

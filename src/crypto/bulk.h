@@ -4,13 +4,23 @@
 
 #include "crypto/crypto.h"
 
+/* The beginning of each kind's own. */
+struct crypto_ready_key {
+    const char *kind; /* the name of the bulk that made it */
+    void (*free)(struct crypto_ready_key *key);
+};
+
 struct bulk {
     const char *name; /* static storage */
     void *state;
     void (*seal)(void *state, enum aead aead, struct aead_op *ops, size_t count);
     void (*open)(void *state, enum aead aead, struct aead_op *ops, size_t count);
+    int (*make_ready)(void *state, struct crypto_ready_key **out, enum aead aead, const uint8_t key[AEAD_KEY_SIZE]);
     void (*free)(void *state);
 };
+
+/* Of AEADs that gain nothing from it: holds no key. */
+must_check int bulk_nothing_to_make_ready(struct crypto_ready_key **out, const char *kind);
 
 /* Fills `out`, which borrows `c`; cannot fail. */
 void bulk_openssl(struct bulk *out, struct crypto *c);

@@ -91,14 +91,14 @@ must_check int crypto_xaead_open(struct crypto *c, uint8_t *out, const uint8_t k
                                  const uint8_t nonce[XAEAD_NONCE_SIZE], const void *ad, size_t ad_len,
                                  const uint8_t *sealed, size_t len);
 
-/* An AES-256-GCM key made ready for the data path: expanded once, used for many batches by any thread whose `crypto` is
- * of the same kind. Holds secrets; freed with a wipe. ERROR_MEMORY, ERROR_CRYPTO. */
+/* A key made ready for the data path: expanded once, used for many batches by any thread (one whose `crypto` is of
+ * another kind goes by the key alone). Holds secrets; freed with a wipe. ERROR_MEMORY. */
 struct crypto_ready_key;
 must_check int crypto_ready_key_new(struct crypto *c, struct crypto_ready_key **out, enum aead aead,
                                     const uint8_t key[AEAD_KEY_SIZE]);
 void crypto_ready_key_free(struct crypto_ready_key *key);
-/* Whether this machine has instructions that make this AEAD fast. */
-bool crypto_is_fast(const struct crypto *c, enum aead aead);
+/* Whether this AEAD is fast on this machine: AES where the CPU has instructions for it and for carry-less products. */
+bool crypto_is_fast(enum aead aead);
 
 /* One packet of a batch, worked on in place. The nonce is 32 zero bits and the counter, little-endian (ChaCha20-
  * Poly1305), which is how transport messages use it. */

@@ -13,12 +13,18 @@ struct gcm_slot {
     const uint8_t *key;
 };
 
-/* Expanded keys live for one batch. */
+/* Expanded keys live for one batch, but for those that were made ready. */
 struct ipsec_mb {
+    const char *name;
     struct gcm_slot slots[GCM_KEYS];
     struct gcm_context_data gcm;
     size_t expansions;
     IMB_MGR *manager;
+};
+
+struct gcm_ready_key {
+    struct crypto_ready_key base; /* first */
+    alignas(64) struct gcm_key_data expanded;
 };
 
 typedef int run_op(struct ipsec_mb *mb, const struct aead_op *op);
@@ -28,8 +34,11 @@ static const char *const names[] = {[IMB_ARCH_SSE] = "ipsec-mb sse",
                                     [IMB_ARCH_AVX2] = "ipsec-mb avx2",
                                     [IMB_ARCH_AVX512] = "ipsec-mb avx512"};
 
-static const struct gcm_key_data *expanded_key(struct ipsec_mb *mb, const uint8_t *key)
+static const struct gcm_key_data *expanded_key(struct ipsec_mb *mb, const struct aead_op *op)
 {
+    const uint8_t *key = op->key;
+    if (op->ready && op->ready->kind == mb->name)
+        return &((const struct gcm_ready_key *)op->ready)->expanded;
     for (size_t i = 0; i < GCM_KEYS && i < mb->expansions; i++)
         if (mb->slots[i].key == key)
             return &mb->slots[i].expanded;
@@ -56,7 +65,7 @@ static int gcm_seal(struct ipsec_mb *mb, const struct aead_op *op)
 {
     uint8_t nonce[AEAD_NONCE_SIZE];
     bulk_nonce(nonce, op->counter);
-    IMB_AES256_GCM_ENC(mb->manager, expanded_key(mb, op->key), &mb->gcm, op->text, op->text, op->len, nonce, op->ad,
+    IMB_AES256_GCM_ENC(mb->manager, expanded_key(mb, op), &mb->gcm, op->text, op->text, op->len, nonce, op->ad,
                        op->ad_len, op->text + op->len, AEAD_TAG_SIZE);
     return 0;
 }
@@ -68,8 +77,8 @@ static int gcm_open(struct ipsec_mb *mb, const struct aead_op *op)
     uint32_t len = op->len - AEAD_TAG_SIZE;
     uint8_t nonce[AEAD_NONCE_SIZE], tag[AEAD_TAG_SIZE];
     bulk_nonce(nonce, op->counter);
-    IMB_AES256_GCM_DEC(mb->manager, expanded_key(mb, op->key), &mb->gcm, op->text, op->text, len, nonce, op->ad,
-                       op->ad_len, tag, AEAD_TAG_SIZE);
+    IMB_AES256_GCM_DEC(mb->manager, expanded_key(mb, op), &mb->gcm, op->text, op->text, len, nonce, op->ad, op->ad_len,
+                       tag, AEAD_TAG_SIZE);
     return compare_tags(tag, op->text + len);
 }
 
@@ -134,6 +143,26 @@ static void open_batch(void *state, enum aead aead, struct aead_op *ops, size_t 
     run_batch(state, aead == AEAD_AES_256_GCM ? gcm_open : chacha20_poly1305_open, ops, count);
 }
 
+static void free_ready(struct crypto_ready_key *key)
+{
+    wipe(key, sizeof(struct gcm_ready_key));
+    free(key);
+}
+
+static int make_ready(void *state, struct crypto_ready_key **out, enum aead aead, const uint8_t key[AEAD_KEY_SIZE])
+{
+    const struct ipsec_mb *mb = state;
+    if (aead != AEAD_AES_256_GCM)
+        return bulk_nothing_to_make_ready(out, mb->name);
+    struct gcm_ready_key *ready = aligned_alloc(alignof(struct gcm_ready_key), sizeof(*ready));
+    if (!ready)
+        return ERROR_MEMORY;
+    ready->base = (struct crypto_ready_key){.kind = mb->name, .free = free_ready};
+    IMB_AES256_GCM_PRE(mb->manager, key, &ready->expanded);
+    *out = &ready->base;
+    return 0;
+}
+
 static void free_state(void *state)
 {
     struct ipsec_mb *mb = state;
@@ -166,10 +195,11 @@ int bulk_ipsec_mb(struct bulk *out)
         free(mb);
         return ERROR_UNSUPPORTED;
     }
-    out->name = name;
+    mb->name = out->name = name;
     out->state = mb;
     out->seal = seal_batch;
     out->open = open_batch;
+    out->make_ready = make_ready;
     out->free = free_state;
     return 0;
 }

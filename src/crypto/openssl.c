@@ -109,6 +109,18 @@ const char *crypto_bulk_name(const struct crypto *c)
     return c->bulk.name;
 }
 
+int crypto_ready_key_new(struct crypto *c, struct crypto_ready_key **out, enum aead aead,
+                         const uint8_t key[AEAD_KEY_SIZE])
+{
+    return c->bulk.make_ready(c->bulk.state, out, aead, key);
+}
+
+void crypto_ready_key_free(struct crypto_ready_key *key)
+{
+    if (key)
+        key->free(key);
+}
+
 void crypto_seal_batch(struct crypto *c, enum aead aead, struct aead_op *ops, size_t count)
 {
     c->bulk.seal(c->bulk.state, aead, ops, count);

@@ -4,6 +4,8 @@
 #include "base/bytes.h"
 #include "crypto/openssl.h"
 
+static const char NAME[] = "openssl";
+
 /* One text under the key and nonce that the context was given. */
 struct aead_text {
     const void *ad;
@@ -133,7 +135,16 @@ static void free_nothing(void *state)
     (void)state;
 }
 
+/* A context with a key in it can't be shared by threads; a batch expands each key once. */
+static int make_ready(void *state, struct crypto_ready_key **out, enum aead aead, const uint8_t key[AEAD_KEY_SIZE])
+{
+    (void)state;
+    (void)aead;
+    (void)key;
+    return bulk_nothing_to_make_ready(out, NAME);
+}
+
 void bulk_openssl(struct bulk *out, struct crypto *c)
 {
-    *out = (struct bulk){"openssl", c, seal_batch, open_batch, free_nothing};
+    *out = (struct bulk){NAME, c, seal_batch, open_batch, make_ready, free_nothing};
 }

@@ -1,11 +1,7 @@
 /* Carries out what the state machine asks for. */
+#include "engine/companion.h"
 #include "engine/internal.h"
 #include "wire/frame.h"
-
-/* Static steps that are begun and not come back. Others' are what strangers can cause: ours wait behind none of them.
- */
-#define STEPS_THEIRS_MAX 256
-#define STEPS_OWN_MAX 1024
 
 /* ---- Sending ---- */
 
@@ -64,25 +60,37 @@ void actions_send(struct engine *e)
     e->outgoing_count = 0;
 }
 
-static void add_outgoing(struct engine *e, const struct tunnel_action *action)
+/* `peer`: whose path `to` is, or 0. */
+static void add_outgoing(struct engine *e, const struct tunnel_action *action, const struct endpoint *to, peer_id peer)
 {
     if (e->outgoing_count == UDP_BATCH_MAX)
         actions_send(e);
     uint32_t i = e->outgoing_count++;
     memcpy(e->outgoing_bytes[i], action->send.bytes, action->send.len);
-    e->outgoing_peer[i] = action->send.peer;
+    e->outgoing_peer[i] = peer;
     e->outgoing[i] = (struct udp_outgoing){
-        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = action->send.to};
+        .data = e->outgoing_bytes[i], .len = action->send.len, .segment = action->send.len, .to = *to};
+}
+
+static bool is_there(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->family == b->family && a->port == b->port && memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+/* An initiation goes wherever the peer might be: the same bytes, of which it answers those that come first. */
+static void send(struct engine *e, const struct tunnel_action *action)
+{
+    const struct endpoint *to = &action->send.to;
+    add_outgoing(e, action, to, action->send.peer);
+    const struct peer *p = tunnel_peer(e->tunnel, action->send.peer);
+    const struct companion *c = p ? companion_of(p) : NULL;
+    bool initiation = message_classify(action->send.bytes, action->send.len) == MESSAGE_INITIATION;
+    for (uint32_t i = 0; initiation && c && i < c->candidate_count; i++)
+        if (!is_there(&c->candidates[i], to))
+            add_outgoing(e, action, &c->candidates[i], 0);
 }
 
 /* ---- Static steps ---- */
-
-static uint32_t *steps_like(struct engine *e, const struct static_step *step, uint32_t *most)
-{
-    bool theirs = step->text_kind == STATIC_STEP_OPEN_TEXT;
-    *most = theirs ? STEPS_THEIRS_MAX : STEPS_OWN_MAX;
-    return theirs ? &e->steps_theirs : &e->steps_own;
-}
 
 static void take_result(struct engine *e, struct static_step *step)
 {
@@ -92,24 +100,18 @@ static void take_result(struct engine *e, struct static_step *step)
 /* What a step yields goes straight back in, and may ask for more: at most two steps follow each other. */
 static void begin_step(struct engine *e, struct static_step *step)
 {
-    uint32_t most, *steps = steps_like(e, step, &most);
     if (!e->options.begin_step) {
         e->options.run_step(e->options.context, step);
         take_result(e, step);
-    } else if (*steps < most) {
-        ++*steps;
+    } else if (admit_step(e, step)) {
         e->options.begin_step(e->options.context, step);
-    } else {
-        engine_count(&e->counters.steps_dropped, 1);
     }
     wipe(step, sizeof(*step));
 }
 
 void engine_stepped(struct engine *e, struct static_step *step)
 {
-    uint32_t most, *steps = steps_like(e, step, &most);
-    if (*steps > 0)
-        --*steps;
+    admit_stepped(e, step);
     take_result(e, step);
     actions_send(e);
 }
@@ -123,11 +125,20 @@ static void persist(struct engine *e, const struct tunnel_action *action)
     e->to_commit = true;
 }
 
+static void tell_gate(struct engine *e)
+{
+    uint8_t gate[MESSAGE_COOKIE_SIZE];
+    tunnel_gate(e->tunnel, gate);
+    if (e->options.gate)
+        e->options.gate(e->options.context, gate);
+    wipe(gate, sizeof(gate));
+}
+
 static void carry_out_one(struct engine *e, struct tunnel_action *action)
 {
     switch (action->kind) {
     case TUNNEL_ACTION_SEND:
-        add_outgoing(e, action);
+        send(e, action);
         break;
     case TUNNEL_ACTION_STATIC_STEP:
         begin_step(e, &action->static_step);
@@ -146,7 +157,11 @@ static void carry_out_one(struct engine *e, struct tunnel_action *action)
             e->options.link(e->options.context, action->link.peer, action->link.up);
         break;
     case TUNNEL_ACTION_SPOKE:
+        if (e->options.spoke)
+            e->options.spoke(e->options.context, action->spoke.peer, &action->spoke.from);
+        break;
     case TUNNEL_ACTION_GATE:
+        tell_gate(e);
         break;
     case TUNNEL_ACTION_INTRUDER:
         if (e->options.intruder)

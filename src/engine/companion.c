@@ -12,6 +12,7 @@ static void release_companion(struct reclaim_item *item)
 {
     struct companion *c = (struct companion *)item;
     free(atomic_load(&c->granted));
+    free(c->candidates);
     free(c);
 }
 
@@ -52,4 +53,14 @@ int companion_grant(struct tunnel *t, peer_id peer, uint64_t version, const stru
     if (old)
         tunnel_retire(t, &old->retired, release_grants);
     return 0;
+}
+
+int companion_set_candidates(struct companion *c, const struct endpoint *list, uint32_t count)
+{
+    free(c->candidates);
+    c->candidates = count > 0 ? calloc(count, sizeof(*list)) : NULL;
+    c->candidate_count = c->candidates ? count : 0;
+    if (c->candidates)
+        memcpy(c->candidates, list, count * sizeof(*list));
+    return c->candidate_count == count ? 0 : ERROR_MEMORY;
 }

@@ -17,8 +17,10 @@ struct published_grants {
 
 struct companion {
     struct reclaim_item retired; /* first */
-    bool named;                  /* control thread, as the next one */
+    bool named;                  /* control thread, as what follows up to `candidates` */
     uint8_t name[ENDPOINT_NAME_SIZE];
+    uint32_t candidate_count;
+    struct endpoint *candidates;                /* our initiations go there, too; owned */
     _Atomic bool relay;                         /* relayed datagrams are taken from it */
     _Atomic(struct published_grants *) granted; /* NULL: nothing passes */
     _Atomic uint64_t refused;
@@ -36,5 +38,8 @@ struct companion *companion_make(struct tunnel *t, peer_id peer, int *error);
 /* Control thread: publishes a copy of the grants under a version of their own. */
 must_check int companion_grant(struct tunnel *t, peer_id peer, uint64_t version, const struct grant *out,
                                uint32_t out_count, const struct grant *in, uint32_t in_count);
+
+/* Control thread: copies the list in the place of the one before. ERROR_MEMORY: there is none any more. */
+must_check int companion_set_candidates(struct companion *c, const struct endpoint *list, uint32_t count);
 
 #endif

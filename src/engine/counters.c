@@ -34,6 +34,7 @@ static const struct counter counters[] = {
     {TUNNEL(handshakes)},
     {TUNNEL(unknown_index)},
     {TUNNEL(bad_packet)},
+    {TUNNEL(bad_native)},
     {TUNNEL(replayed)},
     {TUNNEL(bad_source)},
     {TUNNEL(no_route)},

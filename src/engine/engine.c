@@ -8,7 +8,6 @@
 
 #define MTU_DEFAULT 1420
 #define FLOW_BUCKETS 2048 /* 8 flows each */
-#define LOAD_HOLD SECOND  /* load is taken to last at least so long */
 
 static void fill_from_kernel(void *context, uint8_t *out, size_t len)
 {
@@ -54,36 +53,14 @@ static void read_mail(struct engine *e)
     mail_free(mail, count);
 }
 
-static bool under_load(struct engine *e, uint32_t waiting)
-{
-    uint64_t now = loop_monotonic();
-    if (waiting > MAILBOX_UNDER_LOAD)
-        e->under_load_until = now + LOAD_HOLD;
-    return now < e->under_load_until;
-}
-
-/* Serves what waits, but no more than a batch, so that timers and configuration get their turn. */
-static bool serve_handshakes(struct engine *e)
-{
-    struct mail_handshake handshake;
-    uint32_t waiting = 0;
-    for (int i = 0; i < MAILBOX_UNDER_LOAD && mailbox_take_handshake(&e->inbox, &handshake, &waiting); i++)
-        actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM,
-                                               .datagram = {.bytes = handshake.bytes,
-                                                            .len = handshake.len,
-                                                            .from = handshake.from,
-                                                            .under_load = under_load(e, waiting)}});
-    return waiting > 1;
-}
-
 int engine_run_once(struct engine *e)
 {
-    uint64_t deadline = tunnel_deadline(e->tunnel), link = link_deadline(e);
-    int error = loop_once(e->loop, link < deadline ? link : deadline);
+    uint64_t deadline = earlier(tunnel_deadline(e->tunnel), earlier(link_deadline(e), admit_deadline(e)));
+    int error = loop_once(e->loop, deadline);
     if (error != 0)
         return error;
     read_mail(e);
-    if (serve_handshakes(e))
+    if (admit_serve(e))
         loop_wake(e->loop); /* the rest has its turn after what else is ready */
     actions_step(e, &(struct tunnel_event){.kind = TUNNEL_EVENT_TIMER});
     link_expire(e);
@@ -98,8 +75,10 @@ static int open_port(struct engine *e)
     struct udp_options options = {.port = e->port, .mark = e->mark, .no_offloads = e->options.no_offloads};
     int error = e->options.adopt_udp ? udp_adopt(&e->udp, e->options.udp4, e->options.udp6, options.no_offloads)
                                      : udp_open(&e->udp, &options);
-    if (error == 0)
+    if (error == 0) {
         e->port = udp_port(e->udp);
+        link_look(e);
+    }
     return error;
 }
 
@@ -237,7 +216,8 @@ static int new_flows(struct engine *e)
 
 static int build(struct engine *e)
 {
-    struct tunnel_options options = {.dark = e->options.dark, .entropy = {.fill = fill_from_kernel}};
+    struct tunnel_options options = {
+        .dark = e->options.dark, .entropy = {.fill = fill_from_kernel}, .aeads = (uint32_t)engine_aeads(e)};
     uint64_t key[4];
     fill_from_kernel(NULL, (uint8_t *)key, sizeof(key));
     permits_init(&e->permits, key);

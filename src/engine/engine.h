@@ -23,6 +23,7 @@ struct engine_arrival {
 
 struct engine_options {
     bool dark;
+    bool no_native;   /* peers are stock WireGuard: native transport is neither offered nor sent */
     bool no_offloads; /* neither UDP GSO nor GRO; the TUN was opened as it should be */
     /* Whoever holds the static private key: runs a step before returning (static_step_run). */
     void (*run_step)(void *context, struct static_step *step);
@@ -46,6 +47,9 @@ struct engine_options {
     void (*spoke)(void *context, peer_id peer, const struct endpoint *from);
     /* The gate key changed: peers are to be told, so that they make mac2 with it. */
     void (*gate)(void *context, const uint8_t gate[MESSAGE_COOKIE_SIZE]);
+    /* Where we are found on our own networks: addresses of interfaces here (net/netlink_local.h) with our port, when
+     * the port is open and whenever they change. May be NULL. */
+    void (*local)(void *context, const struct endpoint *list, uint32_t count);
     /* Packets wait for a peer that has no endpoint (at most once a second for each), or were sent to an inner address
      * that is no peer's (`peer` 0; `address` of 4 or 16 bytes; at most 16 a second). */
     void (*wanted)(void *context, peer_id peer, const uint8_t *address, size_t len);
@@ -112,6 +116,9 @@ void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_
 void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate);
 /* The gate key of our own that is in force. */
 void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE]);
+/* Before any peer was told it: goes on with the one that there was before a restart. ERROR_MEMORY: the new one stays.
+ */
+must_check int engine_restore_gate(struct engine *e, const uint8_t gate[MESSAGE_COOKIE_SIZE]);
 
 /* The peer's name on the relayed path: the first 8 bytes of its device id. Set once, before any path of it is used. */
 must_check int engine_set_name(struct engine *e, peer_id peer, const uint8_t name[8]);
@@ -165,6 +172,7 @@ struct engine_counters {
     uint64_t relay_nested;      /* relayed inside relayed */
     uint64_t policy_refused;    /* inner packets that no rule allows */
     uint64_t policy_malformed;  /* inner packets whose headers do not hold together */
+    uint64_t partial_malformed; /* inner packets sent with a partial checksum, which they may not have */
 };
 void engine_read_counters(const struct engine *e, struct engine_counters *out);
 

@@ -1,5 +1,7 @@
 #include "engine/forward.h"
 
+#include <stddef.h>
+
 #include "engine/companion.h"
 
 uint8_t *forward_datagram(const struct opening *frame, uint32_t *len)
@@ -37,27 +39,51 @@ static bool is_within_rate(struct engine *e, const struct peer *origin, uint32_t
     return false;
 }
 
-/* All that is collected goes to one destination, at one endpoint. */
-static bool turn_to(struct forward *f, peer_id id, uint64_t now)
+/* All that is collected goes to one destination, at one endpoint, by one way. Where a frame lies there is no more room
+ * than it came with: what did not come as native transport does not go so. */
+static bool turn_to(struct forward *f, peer_id id, bool came_native, uint64_t now)
 {
-    if (f->count > 0 && f->count < TUNNEL_BATCH_MAX && tunnel_peer_id(f->destination) == id)
+    if (f->count > 0 && f->count < TUNNEL_BATCH_MAX && f->came_native == came_native &&
+        tunnel_peer_id(f->destination) == id)
         return true;
     forward_seal(f, now);
     f->destination = tunnel_peer(f->engine->tunnel, id);
-    return f->destination && tunnel_peer_endpoint(f->destination, &f->to) && f->to.family != ENDPOINT_RELAYED;
+    if (!f->destination)
+        return false;
+    f->came_native = came_native;
+    f->way = tunnel_find_way(f->destination, now);
+    if (!came_native)
+        f->way = tunnel_plain_way(f->way);
+    return tunnel_peer_endpoint(f->destination, &f->to) && f->to.family != ENDPOINT_RELAYED;
+}
+
+/* Where the frame goes out from: where it lies, so that a burst stays one. If it gets shorter, it moves up to the one
+ * before it. */
+static uint8_t *close_up(struct forward *f, const struct opening *frame)
+{
+    uint8_t *at = frame->packet - f->way.headroom;
+    bool follows = f->count > 0 && frame->at == f->end;
+    f->end = frame->at + frame->len;
+    if (at == frame->at || !follows)
+        return at;
+    const struct sealing *before = &f->packets[f->count - 1];
+    at = before->at + tunnel_way_len(&f->way, before->len, TUNNEL_NO_PADDING);
+    memmove(at + f->way.headroom, frame->packet, frame->packet_len);
+    return at;
 }
 
 void forward_add(struct forward *f, const struct opening *frame, const struct permit *permit, uint64_t now)
 {
     if (!is_within_rate(f->engine, frame->peer, frame->packet_len, now))
         return;
-    if (!turn_to(f, permit->destination, now)) {
+    bool came_native = frame->packet - frame->at == (ptrdiff_t)TUNNEL_HEADROOM_MAX;
+    if (!turn_to(f, permit->destination, came_native, now)) {
         engine_count(&f->engine->counters.relay_refused, 1);
         return;
     }
     frame->packet[offsetof(struct frame_relayed, direction)] = RELAYED_FROM;
     memcpy(frame->packet + offsetof(struct frame_relayed, device), permit->origin_name, sizeof(permit->origin_name));
-    f->packets[f->count++] = (struct sealing){.at = frame->at, .len = frame->packet_len};
+    f->packets[f->count++] = (struct sealing){.at = close_up(f, frame), .len = frame->packet_len};
 }
 
 /* A message goes on while the next datagram lies right behind it and is no longer than its first; a shorter one ends
@@ -91,8 +117,8 @@ void forward_seal(struct forward *f, uint64_t now)
     struct tunnel_notice notice;
     if (f->count == 0)
         return;
-    int error = tunnel_seal_batch(f->engine->tunnel, f->crypto, f->destination, f->packets, f->count, TUNNEL_NO_PADDING,
-                                  now, &notice);
+    int error = tunnel_seal_batch(f->engine->tunnel, f->crypto, f->destination, &f->way, f->packets, f->count,
+                                  TUNNEL_NO_PADDING, now, &notice);
     if (notice.bits != 0)
         mailbox_put(&f->engine->inbox, &(struct mail){.kind = MAIL_NOTICE, .notice = notice});
     for (uint32_t i = 0; i < f->count && error == 0; i++)

@@ -15,6 +15,9 @@ struct forward {
     /* Not sealed yet, all for one. */
     struct peer *destination;
     struct endpoint to;
+    bool came_native;
+    struct tunnel_way way; /* for what came so */
+    const uint8_t *end;    /* of the last as it came */
     uint32_t count;
     struct sealing packets[TUNNEL_BATCH_MAX];
     /* Sealed. */

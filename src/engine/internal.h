@@ -8,7 +8,7 @@
 #include "engine/engine.h"
 #include "engine/mailbox.h"
 #include "engine/permits.h"
-#include "net/netlink.h"
+#include "net/netlink_local.h"
 #include "net/udp.h"
 #include "policy/flow.h"
 
@@ -29,7 +29,8 @@
     X(relay_limited)       \
     X(relay_nested)        \
     X(policy_refused)      \
-    X(policy_malformed)
+    X(policy_malformed)    \
+    X(partial_malformed)
 
 struct engine_counters_live {
 #define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
@@ -64,9 +65,12 @@ struct engine {
     uint64_t link_due;  /* when to look for the interface anew, since it left the namespace of `link`; 0: it did not */
     uint64_t paths_due; /* when to check source addresses against the routes; 0: they have not changed */
     uint64_t paths_checked;
+    uint32_t local_count; /* as they were told last */
+    struct endpoint local[NETLINK_LOCAL_MAX];
     uint64_t grants_version;
-    uint32_t steps_own, steps_theirs; /* begun and not come back */
-    bool to_commit;                   /* a timestamp was noted and is not durable yet */
+    uint32_t steps[HANDSHAKE_CLASSES]; /* begun and not come back; our own are among the answers */
+    uint64_t ungated_full_at;          /* monotonic: when the budget of ungated initiations is full again */
+    bool to_commit;                    /* a timestamp was noted and is not durable yet */
     uint32_t outgoing_count;
     struct udp_outgoing outgoing[UDP_BATCH_MAX];
     peer_id outgoing_peer[UDP_BATCH_MAX];
@@ -84,6 +88,15 @@ void actions_carry_out(struct engine *e, struct tunnel_actions *actions);
 void actions_step(struct engine *e, const struct tunnel_event *event);
 void actions_send(struct engine *e);
 
+/* admit.c: whose handshakes are served. */
+/* Serves what waits, a turn's worth. Whether more is to be served at once. */
+bool admit_serve(struct engine *e);
+/* When the next can be, if it waits for its budget; or UINT64_MAX. */
+uint64_t admit_deadline(const struct engine *e);
+/* Whether another static step of that kind may be under way; it is, if so. */
+must_check bool admit_step(struct engine *e, const struct static_step *step);
+void admit_stepped(struct engine *e, const struct static_step *step);
+
 /* sender.c: from the TUN to the port. */
 must_check int sender_new(struct sender **out, struct engine *e);
 void sender_free(struct sender *s);
@@ -95,6 +108,8 @@ void sender_flush(struct sender *s, peer_id peer, bool keepalive);
 void sender_discard(struct sender *s, peer_id peer);
 /* A control frame, or whatever else begins so. */
 void sender_frame(struct sender *s, peer_id peer, const uint8_t *bytes, uint32_t len);
+/* The same on this path, into the session that there is. */
+void sender_frame_by(struct sender *s, peer_id peer, const struct endpoint *path, const uint8_t *bytes, uint32_t len);
 /* While stopped: forgets all that is staged. */
 void sender_discard_all(struct sender *s);
 
@@ -112,6 +127,8 @@ uint64_t link_deadline(const struct engine *e);
 /* Does what is due: finds the interface where it was moved to, and forgets source addresses that no longer lead to
  * their peers. */
 void link_expire(struct engine *e);
+/* The port is open, perhaps another than before: who has to know where we are is told with the next turn. */
+void link_look(struct engine *e);
 /* The port or the mark changed: forgets all source addresses. */
 void link_forget_sources(struct engine *e);
 

@@ -123,6 +123,26 @@ void link_forget_sources(struct engine *e)
     for_each_source(e, always);
 }
 
+/* ---- Where we are ---- */
+
+static void tell_local(struct engine *e)
+{
+    struct endpoint now[NETLINK_LOCAL_MAX];
+    if (!e->options.local || !e->udp)
+        return;
+    int count = netlink_local(e->paths, now);
+    if (count < 0)
+        return; /* what was told stands until the next change */
+    for (int i = 0; i < count; i++)
+        now[i].port = e->port;
+    size_t size = (size_t)count * sizeof(*now);
+    if ((uint32_t)count == e->local_count && memcmp(e->local, now, size) == 0)
+        return;
+    memcpy(e->local, now, size);
+    e->local_count = (uint32_t)count;
+    e->options.local(e->options.context, e->local, e->local_count);
+}
+
 static void check_paths(struct engine *e)
 {
     e->paths_due = 0;
@@ -130,6 +150,12 @@ static void check_paths(struct engine *e)
     if (e->udp)
         udp_forget_limits(e->udp);
     for_each_source(e, leads_elsewhere);
+    tell_local(e);
+}
+
+void link_look(struct engine *e)
+{
+    paths_changed(e);
 }
 
 static bool is_due(uint64_t at)

@@ -2,14 +2,25 @@
 
 #include <stdlib.h>
 
+static const uint32_t capacities[HANDSHAKE_CLASSES] = {
+    [HANDSHAKE_ANSWER] = MAILBOX_ANSWERS_MAX,
+    [HANDSHAKE_GATED] = MAILBOX_GATED_MAX,
+    [HANDSHAKE_UNGATED] = MAILBOX_UNGATED_MAX,
+};
+
 int mailbox_init(struct mailbox *box, struct loop *reader, bool with_handshakes)
 {
     *box = (struct mailbox){.reader = reader};
     if (pthread_mutex_init(&box->lock, NULL) != 0)
         return ERROR_MEMORY;
-    if (with_handshakes)
-        box->handshakes = calloc(MAILBOX_HANDSHAKES_MAX, sizeof(*box->handshakes));
-    return with_handshakes && !box->handshakes ? ERROR_MEMORY : 0;
+    for (int i = 0; with_handshakes && i < HANDSHAKE_CLASSES; i++) {
+        struct handshake_ring *ring = &box->handshakes[i];
+        ring->capacity = capacities[i];
+        ring->list = calloc(ring->capacity, sizeof(*ring->list));
+        if (!ring->list)
+            return ERROR_MEMORY;
+    }
+    return 0;
 }
 
 void mail_free(struct mail *mail, uint32_t count)
@@ -23,7 +34,8 @@ void mail_free(struct mail *mail, uint32_t count)
 void mailbox_clear(struct mailbox *box)
 {
     mail_free(box->mail, box->count);
-    free(box->handshakes);
+    for (int i = 0; i < HANDSHAKE_CLASSES; i++)
+        free(box->handshakes[i].list);
     pthread_mutex_destroy(&box->lock);
 }
 
@@ -74,20 +86,35 @@ bool mailbox_put_frame(struct mailbox *box, const struct mail *frame, const uint
     return room;
 }
 
-bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len, const struct endpoint *from)
+uint32_t mailbox_waiting(const struct mailbox *box, enum handshake_class class)
 {
+    return atomic_load_explicit(&box->handshakes[class].count, memory_order_relaxed);
+}
+
+bool mailbox_has_room(const struct mailbox *box, enum handshake_class class)
+{
+    return mailbox_waiting(box, class) < box->handshakes[class].capacity;
+}
+
+static void fill(struct mail_handshake *slot, const uint8_t *bytes, size_t len, const struct endpoint *from,
+                 uint64_t now)
+{
+    slot->from = *from;
+    slot->at = now;
+    slot->len = (uint8_t)len;
+    memcpy(slot->bytes, bytes, len);
+}
+
+bool mailbox_put_handshake(struct mailbox *box, enum handshake_class class, const uint8_t *bytes, size_t len,
+                           const struct endpoint *from, uint64_t now)
+{
+    struct handshake_ring *ring = &box->handshakes[class];
+    uint32_t most = message_classify(bytes, len) == MESSAGE_COOKIE_REPLY ? MAILBOX_COOKIES_MAX : ring->capacity;
     pthread_mutex_lock(&box->lock);
-    bool was_empty = box->handshake_count == 0;
-    bool initiation = message_classify(bytes, len) == MESSAGE_INITIATION;
-    uint32_t most = initiation ? MAILBOX_INITIATIONS_MAX : MAILBOX_HANDSHAKES_MAX;
-    bool room = box->handshake_count < most && len <= MESSAGE_HANDSHAKE_MAX;
-    if (room) {
-        uint32_t at = (box->handshake_first + box->handshake_count++) % MAILBOX_HANDSHAKES_MAX;
-        struct mail_handshake *handshake = &box->handshakes[at];
-        handshake->from = *from;
-        handshake->len = (uint8_t)len;
-        memcpy(handshake->bytes, bytes, len);
-    }
+    bool was_empty = ring->count == 0;
+    bool room = ring->count < most && len <= MESSAGE_HANDSHAKE_MAX;
+    if (room)
+        fill(&ring->list[(ring->first + ring->count++) % ring->capacity], bytes, len, from, now);
     pthread_mutex_unlock(&box->lock);
     if (was_empty)
         loop_wake(box->reader);
@@ -105,15 +132,16 @@ struct mail *mailbox_take(struct mailbox *box, uint32_t *count)
     return mail;
 }
 
-bool mailbox_take_handshake(struct mailbox *box, struct mail_handshake *out, uint32_t *waiting)
+bool mailbox_take_handshake(struct mailbox *box, enum handshake_class class, struct mail_handshake *out)
 {
+    struct handshake_ring *ring = &box->handshakes[class];
     pthread_mutex_lock(&box->lock);
-    *waiting = box->handshake_count;
-    if (box->handshake_count > 0) {
-        *out = box->handshakes[box->handshake_first];
-        box->handshake_first = (box->handshake_first + 1) % MAILBOX_HANDSHAKES_MAX;
-        box->handshake_count--;
+    bool found = ring->count > 0;
+    if (found) {
+        *out = ring->list[ring->first];
+        ring->first = (ring->first + 1) % ring->capacity;
+        ring->count--;
     }
     pthread_mutex_unlock(&box->lock);
-    return *waiting > 0;
+    return found;
 }

@@ -1,9 +1,11 @@
-/* Messages from one thread to another, in order. Handshake messages are bounded, since strangers cause them, and
- * control frames, since peers send as many as they like; the rest, which we ourselves cause, is not. */
+/* Messages from one thread to another, in order. Handshake messages are bounded, since strangers cause them, each class
+ * in a room of its own; and control frames, since peers send as many as they like; the rest, which we ourselves cause,
+ * is not. */
 #ifndef ENGINE_MAILBOX_H
 #define ENGINE_MAILBOX_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,9 +13,18 @@
 #include "net/loop.h"
 #include "tunnel/tunnel.h"
 
-#define MAILBOX_HANDSHAKES_MAX 512
-#define MAILBOX_UNDER_LOAD (MAILBOX_HANDSHAKES_MAX / 8)
-#define MAILBOX_INITIATIONS_MAX (MAILBOX_HANDSHAKES_MAX / 8 * 7) /* the rest is for answers to our own */
+/* Handshake messages by whom they are worth work to. */
+enum handshake_class {
+    HANDSHAKE_ANSWER,  /* to an initiation of ours */
+    HANDSHAKE_GATED,   /* an initiation of one who knows our gate key */
+    HANDSHAKE_UNGATED, /* any other */
+    HANDSHAKE_CLASSES
+};
+#define MAILBOX_ANSWERS_MAX 64
+#define MAILBOX_COOKIES_MAX (MAILBOX_ANSWERS_MAX / 2) /* of the answers */
+#define MAILBOX_GATED_MAX 256
+#define MAILBOX_UNGATED_MAX 256
+#define MAILBOX_UNDER_LOAD 64 /* ungated ones that wait */
 #define MAILBOX_FRAMES_MAX 1024
 
 enum mail_kind {
@@ -44,8 +55,15 @@ struct mail {
 
 struct mail_handshake {
     struct endpoint from;
+    uint64_t at; /* when it came, monotonic */
     uint8_t len;
     uint8_t bytes[MESSAGE_HANDSHAKE_MAX];
+};
+
+struct handshake_ring {
+    struct mail_handshake *list;
+    uint32_t first, capacity;
+    _Atomic uint32_t count; /* changes under the lock */
 };
 
 struct mailbox {
@@ -53,9 +71,8 @@ struct mailbox {
     struct loop *reader; /* woken by the first mail, and by the first handshake message: they are taken apart */
     struct mail *mail;
     uint32_t count, capacity;
-    uint32_t frames;                   /* among the mail */
-    struct mail_handshake *handshakes; /* a ring */
-    uint32_t handshake_first, handshake_count;
+    uint32_t frames; /* among the mail */
+    struct handshake_ring handshakes[HANDSHAKE_CLASSES];
 };
 
 /* `with_handshakes`: takes those, too. */
@@ -67,14 +84,17 @@ void mailbox_clear(struct mailbox *box);
 void mailbox_put(struct mailbox *box, const struct mail *mail);
 /* A MAIL_FRAME (kind, peer, path, session, len) with a copy of the bytes. False when there is no room. */
 must_check bool mailbox_put_frame(struct mailbox *box, const struct mail *frame, const uint8_t *bytes);
-/* False when there is no room: for initiations sooner than for the rest. */
-must_check bool mailbox_put_handshake(struct mailbox *box, const uint8_t *bytes, size_t len,
-                                      const struct endpoint *from);
+/* False when there is no room in its class. */
+must_check bool mailbox_put_handshake(struct mailbox *box, enum handshake_class class, const uint8_t *bytes, size_t len,
+                                      const struct endpoint *from, uint64_t now);
+/* Whether there would be room; a guess that takes no lock. */
+bool mailbox_has_room(const struct mailbox *box, enum handshake_class class);
 
 /* Takes all mail at once; the caller frees it with mail_free. */
 struct mail *mailbox_take(struct mailbox *box, uint32_t *count);
 void mail_free(struct mail *mail, uint32_t count);
-/* Takes the oldest handshake message; `waiting` is how many there were. */
-must_check bool mailbox_take_handshake(struct mailbox *box, struct mail_handshake *out, uint32_t *waiting);
+/* Takes the oldest handshake message of a class. */
+must_check bool mailbox_take_handshake(struct mailbox *box, enum handshake_class class, struct mail_handshake *out);
+uint32_t mailbox_waiting(const struct mailbox *box, enum handshake_class class);
 
 #endif

@@ -2,16 +2,23 @@
 
 #include <stdlib.h>
 
+#include "net/partial.h"
+
 #define OUT_BYTES_MAX 65000u /* a message with its own headers fits IPv4 and IPv6 */
 
 /* ---- Where to ---- */
 
 bool outbox_path(const struct outbox *o, const struct peer *peer, struct path *out)
 {
+    struct endpoint to;
+    return tunnel_peer_endpoint(peer, &to) && outbox_path_by(o, peer, &to, out);
+}
+
+bool outbox_path_by(const struct outbox *o, const struct peer *peer, const struct endpoint *to, struct path *out)
+{
     out->relay = NULL;
     out->carrier = tunnel_peer_id(peer);
-    if (!tunnel_peer_endpoint(peer, &out->to))
-        return false;
+    out->to = *to;
     if (out->to.family != ENDPOINT_RELAYED)
         return true;
     memcpy(out->name, out->to.address, sizeof(out->name));
@@ -39,12 +46,19 @@ void outbox_stage(struct outbox *o, const struct peer *peer, const uint8_t *pack
     engine_count(&o->engine->counters.staged_dropped, staging_put(&o->staging, tunnel_peer_id(peer), packet, len));
 }
 
+/* The session ended since the packets were laid out for it. What waits must be whole: the next session may have no
+ * native transport. */
 static void stage_group(struct outbox *o)
 {
     const struct group *g = &o->group;
-    for (uint32_t i = 0; i < g->count; i++)
-        if (g->packets[i].len != 0)
-            outbox_stage(o, g->peer, g->packets[i].at + sizeof(struct message_transport), g->packets[i].len);
+    for (uint32_t i = 0; i < g->count; i++) {
+        uint8_t *packet = g->packets[i].at + g->way.headroom;
+        uint32_t len = g->packets[i].len;
+        if (g->packets[i].partial && partial_complete(packet, len) != 0)
+            engine_count(&o->engine->counters.staged_dropped, 1);
+        else if (len != 0)
+            outbox_stage(o, g->peer, packet, len);
+    }
 }
 
 static void take_back_group(struct outbox *o)
@@ -65,11 +79,11 @@ static int wrap_group(struct outbox *o)
     for (uint32_t i = 0; i < g->count; i++) {
         put_be32(header.len, g->packets[i].sealed_len);
         memcpy(g->packets[i].at - sizeof(header), &header, sizeof(header));
-        outer[i] = (struct sealing){.at = g->packets[i].at - RELAYED_BEFORE,
+        outer[i] = (struct sealing){.at = g->packets[i].at - sizeof(header) - g->outer.headroom,
                                     .len = (uint32_t)sizeof(header) + g->packets[i].sealed_len};
     }
-    int error = tunnel_seal_batch(o->engine->tunnel, o->crypto, g->path.relay, outer, g->count, TUNNEL_NO_PADDING,
-                                  o->now, &notice);
+    int error = tunnel_seal_batch(o->engine->tunnel, o->crypto, g->path.relay, &g->outer, outer, g->count,
+                                  TUNNEL_NO_PADDING, o->now, &notice);
     tell_control(o, &notice);
     return error == ERROR_NO_SESSION ? ERROR_AGAIN : error; /* too late to stage what is sealed */
 }
@@ -80,7 +94,8 @@ void outbox_seal(struct outbox *o)
     struct group *g = &o->group;
     if (g->count == 0)
         return;
-    int error = tunnel_seal_batch(o->engine->tunnel, o->crypto, g->peer, g->packets, g->count, o->mtu, o->now, &notice);
+    int error = tunnel_seal_batch(o->engine->tunnel, o->crypto, g->peer, &g->way, g->packets, g->count, o->mtu, o->now,
+                                  &notice);
     if (error == 0 && g->path.relay)
         error = wrap_group(o);
     if (error == ERROR_NO_SESSION)
@@ -115,6 +130,9 @@ static void open_group(struct outbox *o, struct peer *peer, const struct path *p
     struct group *g = &o->group;
     g->peer = peer;
     g->path = *path;
+    g->way = tunnel_find_way(peer, o->now);
+    if (path->relay)
+        g->outer = tunnel_find_way(path->relay, o->now);
     g->messages = o->message_count;
     g->len = o->message_count > 0 ? o->messages[o->message_count - 1].len : 0;
 }
@@ -145,27 +163,54 @@ static bool same_path(const struct path *a, const struct path *b)
            (!a->relay || memcmp(a->name, b->name, sizeof(a->name)) == 0);
 }
 
+/* What a packet of `len` bytes of the group becomes, relay and all. */
+static uint32_t whole_len(const struct outbox *o, uint32_t len)
+{
+    const struct group *g = &o->group;
+    len = tunnel_way_len(&g->way, len, o->mtu);
+    if (!g->path.relay)
+        return len;
+    return tunnel_way_len(&g->outer, (uint32_t)sizeof(struct frame_relayed) + len, TUNNEL_NO_PADDING);
+}
+
+/* Room at the end of the last message, or of a new one. */
+static uint8_t *take_room(struct outbox *o, struct peer *peer, const struct path *path, uint32_t len)
+{
+    if (!fits(o, whole_len(o, len)) && o->message_count == OUT_MESSAGES) {
+        outbox_send(o);
+        open_group(o, peer, path);
+    }
+    uint32_t whole = whole_len(o, len);
+    if (!fits(o, whole))
+        start_message(o, whole);
+    uint32_t last = o->message_count - 1;
+    uint8_t *at = o->out[last] + o->messages[last].len;
+    o->messages[last].len += whole;
+    return at;
+}
+
 uint8_t *outbox_place(struct outbox *o, struct peer *peer, const struct path *path, uint32_t len)
 {
     struct group *g = &o->group;
-    uint32_t before = path->relay ? RELAYED_BEFORE : 0;
-    uint32_t whole_len = tunnel_sealed_len(len, o->mtu) + (path->relay ? RELAYED_OVERHEAD : 0);
     if (g->count > 0 && (g->peer != peer || g->count == TUNNEL_BATCH_MAX || !same_path(&g->path, path)))
         outbox_seal(o);
     if (g->count == 0)
         open_group(o, peer, path);
-    if (!fits(o, whole_len)) {
-        if (o->message_count == OUT_MESSAGES) {
-            outbox_send(o);
-            open_group(o, peer, path);
-        }
-        start_message(o, whole_len);
-    }
-    uint32_t last = o->message_count - 1;
-    uint8_t *at = o->out[last] + o->messages[last].len + before;
-    o->messages[last].len += whole_len;
+    uint8_t *at = take_room(o, peer, path, len);
+    if (path->relay)
+        at += g->outer.headroom + sizeof(struct frame_relayed);
     g->packets[g->count++] = (struct sealing){.at = at, .len = len};
-    return at + sizeof(struct message_transport);
+    return at + g->way.headroom;
+}
+
+bool outbox_may_be_partial(const struct outbox *o)
+{
+    return o->group.way.native;
+}
+
+void outbox_make_partial(struct outbox *o)
+{
+    o->group.packets[o->group.count - 1].partial = true;
 }
 
 void outbox_place_staged(struct outbox *o, struct peer *peer, const struct path *path)
@@ -186,7 +231,7 @@ void outbox_ask(struct outbox *o, const struct path *path, struct peer *peer)
 {
     struct tunnel_notice notice;
     struct peer *missing = path->relay && !tunnel_has_session(path->relay, o->now) ? path->relay : peer;
-    int error = tunnel_seal_batch(o->engine->tunnel, o->crypto, missing, NULL, 0, o->mtu, o->now, &notice);
+    int error = tunnel_seal_batch(o->engine->tunnel, o->crypto, missing, NULL, NULL, 0, o->mtu, o->now, &notice);
     (void)error;
     tell_control(o, &notice);
 }

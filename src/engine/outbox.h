@@ -11,10 +11,9 @@
 
 #define OUT_MESSAGES 8 /* sends a batch; each up to 64 KiB */
 /* What a datagram grows by on the relayed path. */
-#define RELAYED_BEFORE ((uint32_t)(sizeof(struct message_transport) + sizeof(struct frame_relayed)))
-#define RELAYED_OVERHEAD (RELAYED_BEFORE + MESSAGE_TAG_SIZE)
-#define PACKET_MAX                                                   \
-    ((65507u - RELAYED_OVERHEAD - (uint32_t)MESSAGE_TRANSPORT_MIN) & \
+#define RELAYED_OVERHEAD_MAX ((uint32_t)(TUNNEL_HEADROOM_MAX + sizeof(struct frame_relayed) + MESSAGE_TAG_SIZE))
+#define PACKET_MAX                                                                                  \
+    ((65507u - RELAYED_OVERHEAD_MAX - (uint32_t)TUNNEL_HEADROOM_MAX - (uint32_t)MESSAGE_TAG_SIZE) & \
      ~(MESSAGE_PADDING - 1u)) /* beyond it no UDP datagram holds it sealed */
 
 /* How a peer is reached; good until reclaim_leave. */
@@ -30,6 +29,8 @@ struct path {
 struct group {
     struct peer *peer;
     struct path path;
+    struct tunnel_way way;   /* to the peer */
+    struct tunnel_way outer; /* to its relay, if there is one */
     uint32_t count;
     struct sealing packets[TUNNEL_BATCH_MAX];
     uint32_t messages; /* outgoing messages before it, */
@@ -51,10 +52,16 @@ struct outbox {
 
 /* False when nobody said where the peer is, or its relay is none. */
 must_check bool outbox_path(const struct outbox *o, const struct peer *peer, struct path *out);
+/* The same by this endpoint of it, whichever is in use. False: its relay is none. */
+must_check bool outbox_path_by(const struct outbox *o, const struct peer *peer, const struct endpoint *to,
+                               struct path *out);
 /* Whether what is placed now can be sealed: there is a session with the peer, and one with its relay. */
 bool outbox_is_open(const struct outbox *o, const struct peer *peer, const struct path *path);
 /* Room for a packet of `len` bytes, PACKET_MAX at most, to the peer; returns where its bytes go. */
 uint8_t *outbox_place(struct outbox *o, struct peer *peer, const struct path *path, uint32_t len);
+/* Of the packet that was placed last, whether it may go with its transport checksum partial; and that it does. */
+bool outbox_may_be_partial(const struct outbox *o);
+void outbox_make_partial(struct outbox *o);
 /* Places what is staged for the peer. */
 void outbox_place_staged(struct outbox *o, struct peer *peer, const struct path *path);
 /* Seals what was placed since the last time. */

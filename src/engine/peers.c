@@ -15,6 +15,14 @@ void engine_send_frame(struct engine *e, peer_id peer, const uint8_t *bytes, siz
         sender_frame(e->sender, peer, bytes, (uint32_t)len);
 }
 
+void engine_send_frame_by(struct engine *e, peer_id peer, const struct endpoint *path, const uint8_t *bytes, size_t len)
+{
+    if (len == 0 || len > FRAME_MAX || bytes[0] >> 4 != 0 || path->family == ENDPOINT_NONE)
+        engine_count(&e->counters.frames_dropped, 1);
+    else
+        sender_frame_by(e->sender, peer, path, bytes, (uint32_t)len);
+}
+
 void engine_connect(struct engine *e, peer_id peer)
 {
     struct tunnel_actions actions;
@@ -39,6 +47,39 @@ void engine_set_silent(struct engine *e, peer_id peer, bool silent)
 int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer)
 {
     return tunnel_set_second_key(e->tunnel, public_key, peer);
+}
+
+/* ---- Native transport ---- */
+
+_Static_assert(FRAME_AEAD_CHACHA20_POLY1305 == 1 << AEAD_CHACHA20_POLY1305 &&
+                   FRAME_AEAD_AES_256_GCM == 1 << AEAD_AES_256_GCM,
+               "hellos number AEADs as we do");
+
+uint64_t engine_aeads(const struct engine *e)
+{
+    if (e->options.no_native)
+        return 0;
+    return FRAME_AEAD_CHACHA20_POLY1305 | (crypto_is_fast(AEAD_AES_256_GCM) ? FRAME_AEAD_AES_256_GCM : 0);
+}
+
+void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_t aeads)
+{
+    tunnel_session_set_native(e->tunnel, peer, session, (uint32_t)aeads);
+}
+
+void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate)
+{
+    tunnel_peer_set_gate(e->tunnel, peer, gate);
+}
+
+void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE])
+{
+    tunnel_gate(e->tunnel, out);
+}
+
+int engine_restore_gate(struct engine *e, const uint8_t gate[MESSAGE_COOKIE_SIZE])
+{
+    return tunnel_gate_restore(e->tunnel, gate);
 }
 
 /* ---- Paths ---- */
@@ -102,6 +143,23 @@ int engine_set_direct(struct engine *e, peer_id peer, const struct endpoint *end
     if (endpoint->family != ENDPOINT_IPV4 && endpoint->family != ENDPOINT_IPV6)
         return ERROR_INVALID;
     return set_endpoint(e, peer, endpoint);
+}
+
+int engine_set_candidates(struct engine *e, peer_id peer, const struct endpoint *list, uint32_t count)
+{
+    int error;
+    if (count > ENGINE_CANDIDATES_MAX)
+        return ERROR_INVALID;
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].family != ENDPOINT_IPV4 && list[i].family != ENDPOINT_IPV6)
+            return ERROR_INVALID;
+    struct companion *c = companion_make(e->tunnel, peer, &error);
+    return c ? companion_set_candidates(c, list, count) : error;
+}
+
+void engine_set_steered(struct engine *e, peer_id peer, bool yes)
+{
+    tunnel_peer_set_steered(e->tunnel, peer, yes);
 }
 
 int engine_path(const struct engine *e, peer_id peer, struct endpoint *endpoint, peer_id *relay)

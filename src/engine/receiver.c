@@ -44,16 +44,13 @@ struct receiver {
 
 /* ---- To the TUN ---- */
 
-static void write_packet(struct receiver *r, const struct virtio_net_hdr *header, const struct iovec *iov, int count,
-                         uint32_t packets)
+static void write_failed(struct receiver *r, int error, uint32_t packets)
 {
-    int error = tun_write(r->engine->tun, header, iov, count);
     if (error == ERROR_GONE && !r->told_gone) {
         mailbox_put(&r->engine->inbox, &(struct mail){.kind = MAIL_GONE});
         r->told_gone = true;
     }
-    if (error != 0)
-        engine_count(&r->engine->counters.tun_dropped, packets);
+    engine_count(&r->engine->counters.tun_dropped, packets);
 }
 
 static void write_split(struct receiver *r, const struct coalesced *super)
@@ -61,40 +58,47 @@ static void write_split(struct receiver *r, const struct coalesced *super)
     static const struct virtio_net_hdr plain;
     for (uint32_t i = 0; i < super->packets; i++) {
         struct iovec iov = {.iov_base = r->split, .iov_len = coalesce_split(super, i, r->split)};
-        write_packet(r, &plain, &iov, 1, 1);
+        int error = tun_write(r->engine->tun, &plain, &iov, 1);
+        if (error != 0)
+            write_failed(r, error, 1);
     }
 }
 
-/* The kernel is known to take super-packets, until it refuses one: then that kind is not made again. */
-static void write_super(struct receiver *r, const struct coalesced *super)
+/* What the kernel refused is not made again. */
+static void stop_making(struct receiver *r, const struct virtio_net_hdr *header)
 {
-    int error = tun_write(r->engine->tun, &super->header, super->iov, super->count);
-    if (error == 0)
-        return;
-    if (error == ERROR_UNSUPPORTED) {
-        if ((super->header.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4)
-            r->coalesce_options.udp = false;
-        else
-            r->coalesce_options.tcp = false;
-        write_split(r, super);
-        return;
-    }
-    engine_count(&r->engine->counters.tun_dropped, super->packets);
+    uint8_t kind = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+    if (kind == VIRTIO_NET_HDR_GSO_NONE)
+        r->coalesce_options.partial = false;
+    else if (kind == VIRTIO_NET_HDR_GSO_UDP_L4)
+        r->coalesce_options.udp = false;
+    else
+        r->coalesce_options.tcp = false;
 }
 
+/* The kernel is known to take super-packets and partial checksums, until it refuses one. */
 static void write_out(struct receiver *r)
 {
     struct coalesced next;
     while (coalesce_next(r->coalescer, &next)) {
-        if (next.packets > 1)
-            write_super(r, &next);
-        else
-            write_packet(r, &next.header, next.iov, next.count, 1);
+        int error = tun_write(r->engine->tun, &next.header, next.iov, next.count);
+        if (error == ERROR_UNSUPPORTED) {
+            stop_making(r, &next.header);
+            write_split(r, &next);
+        } else if (error != 0) {
+            write_failed(r, error, next.packets);
+        }
     }
     coalesce_reset(r->coalescer, &r->coalesce_options);
 }
 
 /* ---- From the port ---- */
+
+static int add(struct receiver *r, const struct opening *o)
+{
+    return o->partial ? coalesce_add_partial(r->coalescer, o->packet, o->packet_len)
+                      : coalesce_add(r->coalescer, o->packet, o->packet_len);
+}
 
 static void take_packet(struct receiver *r, const struct opening *o)
 {
@@ -102,11 +106,16 @@ static void take_packet(struct receiver *r, const struct opening *o)
         engine_count(&r->engine->counters.tun_dropped, 1);
         return;
     }
-    if (!police_lets_in(r->engine, &r->police, o->peer, o->packet, o->packet_len, r->now) ||
-        coalesce_add(r->coalescer, o->packet, o->packet_len) == 0)
+    if (!police_lets_in(r->engine, &r->police, o->peer, o->packet, o->packet_len, r->now))
         return;
-    write_out(r);
-    if (coalesce_add(r->coalescer, o->packet, o->packet_len) != 0)
+    int error = add(r, o);
+    if (error == ERROR_FULL) {
+        write_out(r);
+        error = add(r, o);
+    }
+    if (error == ERROR_MALFORMED)
+        engine_count(&r->engine->counters.partial_malformed, 1);
+    else if (error != 0)
         engine_count(&r->engine->counters.tun_dropped, 1);
 }
 
@@ -123,13 +132,18 @@ static void take_frame(struct receiver *r, const struct opening *o)
 static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from,
                            enum message_type type);
 
+static bool is_sealed(enum message_type type)
+{
+    return type == MESSAGE_TRANSPORT || type == MESSAGE_NATIVE;
+}
+
 /* The datagram inside re-enters the door, as if it came from where the relay says. */
 static void take_inside(struct receiver *r, const struct opening *o, uint8_t *bytes, uint32_t len)
 {
     struct endpoint *from = &r->relayed_from[r->relayed_count];
     *from = endpoint_relayed(o->packet + offsetof(struct frame_relayed, device), tunnel_peer_id(o->peer));
     enum message_type type = message_classify(bytes, len);
-    if (type == MESSAGE_TRANSPORT)
+    if (is_sealed(type))
         r->relayed[r->relayed_count++] = (struct opening){.at = bytes, .len = len, .from = from};
     else
         take_handshake(r, bytes, len, from, type);
@@ -187,22 +201,51 @@ static void open_messages(struct receiver *r)
     r->relayed_count = 0;
 }
 
+static void put_handshake(struct receiver *r, enum handshake_class class, const uint8_t *bytes, uint32_t len,
+                          const struct endpoint *from)
+{
+    if (!mailbox_put_handshake(&r->engine->inbox, class, bytes, len, from, r->now))
+        engine_count(&r->engine->counters.handshake_dropped, 1);
+}
+
+/* Where there is no room for those without our gate key, who has none costs not even a hash. */
+static bool comes_in_vain(const struct receiver *r, const uint8_t *bytes, uint32_t len)
+{
+    return !mailbox_has_room(&r->engine->inbox, HANDSHAKE_UNGATED) &&
+           (is_zero(bytes + len - MESSAGE_MAC_SIZE, MESSAGE_MAC_SIZE) ||
+            !mailbox_has_room(&r->engine->inbox, HANDSHAKE_GATED));
+}
+
+static void take_initiation(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from)
+{
+    struct tunnel *t = r->engine->tunnel;
+    if (comes_in_vain(r, bytes, len)) {
+        engine_count(&r->engine->counters.handshake_dropped, 1);
+        return;
+    }
+    if (!tunnel_mac1_holds(t, r->crypto, bytes, len))
+        return;
+    enum tunnel_gate_verdict gate = tunnel_gate_judge(t, r->crypto, bytes, len);
+    if (gate != TUNNEL_GATE_REPEATED)
+        put_handshake(r, gate == TUNNEL_GATE_HELD ? HANDSHAKE_GATED : HANDSHAKE_UNGATED, bytes, len, from);
+}
+
 /* The little that can be checked here keeps what can't come to anything out of the queue. */
 static void take_handshake(struct receiver *r, const uint8_t *bytes, uint32_t len, const struct endpoint *from,
                            enum message_type type)
 {
     struct tunnel *t = r->engine->tunnel;
-    if ((type != MESSAGE_INITIATION && !tunnel_awaits(t, bytes, len)) ||
-        (type != MESSAGE_COOKIE_REPLY && !tunnel_mac1_holds(t, r->crypto, bytes, len)))
-        return;
-    if (!mailbox_put_handshake(&r->engine->inbox, bytes, len, from))
-        engine_count(&r->engine->counters.handshake_dropped, 1);
+    if (type == MESSAGE_INITIATION)
+        take_initiation(r, bytes, len, from);
+    else if (tunnel_awaits(t, bytes, len) &&
+             (type == MESSAGE_COOKIE_REPLY || tunnel_mac1_holds(t, r->crypto, bytes, len)))
+        put_handshake(r, HANDSHAKE_ANSWER, bytes, len, from);
 }
 
 static void take_datagram(struct receiver *r, uint8_t *bytes, uint32_t len, const struct endpoint *from)
 {
     enum message_type type = message_classify(bytes, len);
-    if (type == MESSAGE_TRANSPORT) {
+    if (is_sealed(type)) {
         r->opening[r->opening_count++] = (struct opening){.at = bytes, .len = len, .from = from};
         if (r->opening_count == TUNNEL_BATCH_MAX)
             open_messages(r);
@@ -285,8 +328,8 @@ int receiver_new(struct receiver **out, struct engine *e)
         return ERROR_MEMORY;
     r->engine = e;
     if (e->tun)
-        r->coalesce_options =
-            (struct coalesce_options){.tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun)};
+        r->coalesce_options = (struct coalesce_options){
+            .tcp = tun_has_offloads(e->tun), .udp = tun_has_udp_offload(e->tun), .partial = tun_takes_partial(e->tun)};
     int error = take_buffers(r);
     if (error == 0)
         error = coalesce_new(&r->coalescer);

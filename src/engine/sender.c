@@ -116,6 +116,20 @@ static void send_frame(struct sender *s, peer_id id, const uint8_t *bytes, uint3
     flush(s, id, false);
 }
 
+/* It says something about this path alone: it waits for nothing, and follows the peer nowhere. */
+static void send_frame_by(struct sender *s, const struct mail *mail)
+{
+    struct path path;
+    struct outbox *o = &s->outbox;
+    struct peer *peer = tunnel_peer(s->engine->tunnel, mail->peer);
+    if (!peer || !outbox_path_by(o, peer, &mail->path, &path) || !outbox_is_open(o, peer, &path)) {
+        engine_count(&s->engine->counters.frames_dropped, 1);
+        return;
+    }
+    memcpy(outbox_place(o, peer, &path, mail->len), mail->bytes, mail->len);
+    outbox_seal(o);
+}
+
 static void read_mail(struct sender *s)
 {
     uint32_t count;
@@ -124,6 +138,8 @@ static void read_mail(struct sender *s)
         if (mail[i].kind == MAIL_FLUSH) {
             flush(s, mail[i].peer, mail[i].keepalive);
             flush_dependents(s, mail[i].peer);
+        } else if (mail[i].kind == MAIL_FRAME && mail[i].path.family != ENDPOINT_NONE) {
+            send_frame_by(s, &mail[i]);
         } else if (mail[i].kind == MAIL_FRAME) {
             send_frame(s, mail[i].peer, mail[i].bytes, mail[i].len);
         } else if (mail[i].kind == MAIL_DISCARD) {
@@ -209,6 +225,22 @@ static void hold_back(struct sender *s, struct peer *peer, const struct segmente
     }
 }
 
+/* Where the peer completes the checksum, and the kernel left it, nobody need sum the payload on the way. */
+static void place_segments(struct outbox *o, struct peer *peer, const struct path *path,
+                           const struct segmenter *segments)
+{
+    bool may_be_partial = segment_may_be_partial(segments);
+    for (uint32_t i = 0; i < segments->count; i++) {
+        uint8_t *out = outbox_place(o, peer, path, segment_len(segments, i));
+        if (may_be_partial && outbox_may_be_partial(o)) {
+            segment_write_partial(segments, i, out);
+            outbox_make_partial(o);
+        } else {
+            segment_write(segments, i, out);
+        }
+    }
+}
+
 static void carry_to(struct sender *s, struct peer *peer, const struct segmenter *segments)
 {
     struct path path;
@@ -219,8 +251,7 @@ static void carry_to(struct sender *s, struct peer *peer, const struct segmenter
     }
     if (staging_has(&o->staging, tunnel_peer_id(peer)))
         outbox_place_staged(o, peer, &path); /* so that nothing overtakes */
-    for (uint32_t i = 0; i < segments->count; i++)
-        segment_write(segments, i, outbox_place(o, peer, &path, segment_len(segments, i)));
+    place_segments(o, peer, &path, segments);
 }
 
 static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_t len)
@@ -379,7 +410,13 @@ void sender_discard(struct sender *s, peer_id peer)
 
 void sender_frame(struct sender *s, peer_id peer, const uint8_t *bytes, uint32_t len)
 {
+    sender_frame_by(s, peer, &(struct endpoint){.family = ENDPOINT_NONE}, bytes, len);
+}
+
+void sender_frame_by(struct sender *s, peer_id peer, const struct endpoint *path, const uint8_t *bytes, uint32_t len)
+{
     struct mail mail = {.kind = MAIL_FRAME, .peer = peer, .len = len};
+    mail.path = *path;
     if (!s->running || !mailbox_put_frame(&s->inbox, &mail, bytes))
         engine_count(&s->engine->counters.frames_dropped, 1);
 }

@@ -194,6 +194,14 @@ bool fold_invite_is_open(const struct fold *f, const struct fold_device *d, uint
     return d->state == DEVICE_INVITED && time <= d->terms.join_before && !(waiting(f, d) & ends);
 }
 
+enum device_state fold_device_state(const struct fold *f, const struct fold_device *d)
+{
+    if (waiting(f, d) & fold_waiting_bit(STATEMENT_REVOKE))
+        return DEVICE_REVOKED;
+    bool taken_back = d->state == DEVICE_INVITED && waiting(f, d) & fold_waiting_bit(STATEMENT_UNINVITE);
+    return taken_back ? DEVICE_UNINVITED : d->state;
+}
+
 uint32_t fold_isolations(const struct fold *f, const struct device_id *id, uint8_t (*out)[SHA256_SIZE], uint32_t max)
 {
     uint32_t device = fold_find(f, BY_INVITE, id->bytes), count = 0;

@@ -114,6 +114,11 @@ bool fold_device_is_live(const struct fold *f, const struct fold_device *d);
 bool fold_invite_is_open(const struct fold *f, const struct fold_device *d, uint64_t time);
 /* The isolations in force of a device, by hash; returns their number (up to `max` are written). */
 uint32_t fold_isolations(const struct fold *f, const struct device_id *id, uint8_t (*out)[SHA256_SIZE], uint32_t max);
+/* The same of those that wait for their place in the ledger. */
+uint32_t fold_isolations_waiting(const struct fold *f, const struct device_id *id, uint8_t (*out)[SHA256_SIZE],
+                                 uint32_t max);
+/* Its state, a revoke or uninvite that waits included. */
+enum device_state fold_device_state(const struct fold *f, const struct fold_device *d);
 
 /* Policy: the version in force, its statement's hash (zero: none yet), and each subject's commitment. */
 uint64_t fold_policy_version(const struct fold *f);

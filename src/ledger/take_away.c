@@ -102,3 +102,18 @@ int fold_take_away(struct fold *f, const struct statement *s, enum fold_verdict 
         add(f, s);
     return error;
 }
+
+uint32_t fold_isolations_waiting(const struct fold *f, const struct device_id *id, uint8_t (*out)[SHA256_SIZE],
+                                 uint32_t max)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < f->take_away_count; i++) {
+        const struct take_away *t = &f->take_aways[i];
+        if (t->kind != STATEMENT_ISOLATE || !device_id_equal(&f->devices[t->device].is.id, id))
+            continue;
+        if (count < max)
+            memcpy(out[count], t->hash, SHA256_SIZE);
+        count++;
+    }
+    return count;
+}

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "net/checksum.h"
 #include "net/compat.h"
+#include "net/partial.h"
 #include "net/transport.h"
 
 #define SUPER_PACKET_MAX 65535u
@@ -28,6 +29,7 @@ struct shape {
     bool odd;      /* TCP or UDP behind options or fragmented: its flow is not looked for */
     bool joinable; /* with others before it */
     bool ends;     /* nothing is joined after it */
+    bool partial;  /* its checksum is, and it is a packet that may be so */
 };
 
 /* Packets that leave in one write. Its first packet's headers stand for all. */
@@ -224,8 +226,11 @@ static uint8_t verify(const struct shape *shape)
 /* Sums are taken last, and each packet's once: *verdict is what became known of the newcomer's. */
 static bool may_join(struct group *group, const struct shape *shape, uint8_t *verdict)
 {
-    if (!group->open || !shape->joinable || !fits(group, shape) || !continues(group, shape))
+    if (!group->open || !shape->joinable || shape->partial != group->first.partial || !fits(group, shape) ||
+        !continues(group, shape))
         return false;
+    if (shape->partial) /* there is nothing to verify */
+        return true;
     if (group->verdict == CHECKSUM_UNKNOWN)
         group->verdict = verify(&group->first);
     if (group->verdict != CHECKSUM_RIGHT)
@@ -267,11 +272,12 @@ static void start_group(struct coalescer *c, const struct shape *shape, uint8_t 
         group->next_sequence = get_be32(shape->packet + shape->transport + TCP_SEQUENCE) + payload_of(shape);
 }
 
-int coalesce_add(struct coalescer *c, uint8_t *packet, uint32_t len)
+static int add(struct coalescer *c, uint8_t *packet, uint32_t len, bool partial)
 {
     if (c->member_count == COALESCE_PACKETS_MAX)
         return ERROR_FULL;
     struct shape shape = look_at(c, packet, len);
+    shape.partial = partial;
     uint8_t verdict = CHECKSUM_UNKNOWN;
     uint16_t *entry = shape.transport != 0 ? find_flow(c, &shape) : NULL;
     if (entry != NULL && *entry > c->barrier && may_join(&c->groups[*entry - 1], &shape, &verdict)) {
@@ -286,6 +292,22 @@ int coalesce_add(struct coalescer *c, uint8_t *packet, uint32_t len)
     return 0;
 }
 
+int coalesce_add(struct coalescer *c, uint8_t *packet, uint32_t len)
+{
+    return add(c, packet, len, false);
+}
+
+int coalesce_add_partial(struct coalescer *c, uint8_t *packet, uint32_t len)
+{
+    struct partial p;
+    if (!partial_find(&p, packet, len))
+        return ERROR_MALFORMED;
+    if (c->options.partial)
+        return add(c, packet, len, true);
+    checksum_set_transport(packet, len, p.start, p.offset, p.protocol);
+    return add(c, packet, len, false);
+}
+
 static uint8_t gso_type_of(const struct shape *shape)
 {
     if (shape->protocol == PROTOCOL_UDP)
@@ -293,26 +315,31 @@ static uint8_t gso_type_of(const struct shape *shape)
     return is_ipv4(shape) ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
 }
 
-/* Makes the first packet's headers those of the super-packet, its checksum that of the pseudo-header alone. */
+static void write_partial(const struct group *group, struct virtio_net_hdr *header)
+{
+    const struct shape *first = &group->first;
+    struct partial p = {.start = first->transport,
+                        .offset = first->protocol == PROTOCOL_UDP ? UDP_CHECKSUM : TCP_CHECKSUM,
+                        .protocol = first->protocol};
+    header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    header->csum_start = p.start;
+    header->csum_offset = p.offset;
+    partial_write(&p, first->packet, group->len);
+}
+
+/* Makes the first packet's headers those of the super-packet. */
 static void write_headers(const struct group *group, struct virtio_net_hdr *header)
 {
     const struct shape *first = &group->first;
     uint8_t *transport = first->packet + first->transport;
-    uint32_t transport_len = group->len - first->transport;
-    bool udp = first->protocol == PROTOCOL_UDP;
-    *header = (struct virtio_net_hdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-                                      .gso_type = gso_type_of(first),
-                                      .hdr_len = first->header_len,
-                                      .gso_size = (uint16_t)payload_of(first),
-                                      .csum_start = first->transport,
-                                      .csum_offset = udp ? UDP_CHECKSUM : TCP_CHECKSUM};
+    header->gso_type = gso_type_of(first);
+    header->hdr_len = first->header_len;
+    header->gso_size = (uint16_t)payload_of(first);
     checksum_set_ip_length(first->packet, group->len);
-    if (udp)
-        put_be16(transport + UDP_LENGTH, (uint16_t)transport_len);
+    if (first->protocol == PROTOCOL_UDP)
+        put_be16(transport + UDP_LENGTH, (uint16_t)(group->len - first->transport));
     else if (first->ends)
         transport[TCP_FLAGS] |= TCP_PSH;
-    uint16_t partial = checksum_fold(checksum_pseudo(first->packet, first->protocol, transport_len));
-    memcpy(transport + header->csum_offset, &partial, sizeof(partial));
 }
 
 bool coalesce_next(struct coalescer *c, struct coalesced *out)
@@ -321,39 +348,47 @@ bool coalesce_next(struct coalescer *c, struct coalesced *out)
         return false;
     const struct group *group = &c->groups[c->emitted];
     struct iovec *iov = &c->iov[c->iov_count];
-    *out = (struct coalesced){.iov = iov, .count = group->packets, .packets = group->packets};
+    *out = (struct coalesced){
+        .iov = iov, .count = group->packets, .packets = group->packets, .partial = group->first.partial};
     *iov++ = (struct iovec){group->first.packet, group->first.len};
     uint16_t index = group->packets > 1 ? c->head[c->emitted] : NONE;
     for (; index != NONE; index = c->members[index].next)
         *iov++ = (struct iovec){(void *)(uintptr_t)c->members[index].payload, c->members[index].len};
     if (group->packets > 1)
         write_headers(group, &out->header);
+    if (group->packets > 1 || group->first.partial)
+        write_partial(group, &out->header);
     c->iov_count += group->packets;
     c->emitted++;
     return true;
 }
 
-/* The first packet's headers as they were. PSH can only have come from the last. */
+static bool is_udp(const struct virtio_net_hdr *header)
+{
+    return header->csum_offset == UDP_CHECKSUM;
+}
+
+/* The first packet's headers as they were, but for the checksum. PSH can only have come from the last. */
 static void restore_first(const struct virtio_net_hdr *header, uint8_t *packet, uint32_t len)
 {
-    bool udp = header->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4;
     checksum_set_ip_length(packet, len);
-    if (udp)
+    if (is_udp(header))
         put_be16(packet + header->csum_start + UDP_LENGTH, (uint16_t)(len - header->csum_start));
     else
         packet[header->csum_start + TCP_FLAGS] &= (uint8_t)~TCP_PSH;
-    checksum_set_transport(packet, len, header->csum_start, header->csum_offset, udp ? PROTOCOL_UDP : PROTOCOL_TCP);
 }
 
+/* Behind the first packet, each payload's own headers still stand before it. */
 uint32_t coalesce_split(const struct coalesced *super, uint32_t i, uint8_t *out)
 {
+    const struct virtio_net_hdr *header = &super->header;
     const struct iovec *iov = &super->iov[i];
-    if (i > 0) { /* its own headers still stand before its payload */
-        memcpy(out, (const uint8_t *)iov->iov_base - super->header.hdr_len, super->header.hdr_len + iov->iov_len);
-        return (uint32_t)(super->header.hdr_len + iov->iov_len);
-    }
-    memcpy(out, iov->iov_base, iov->iov_len);
-    if (super->packets > 1)
-        restore_first(&super->header, out, (uint32_t)iov->iov_len);
-    return (uint32_t)iov->iov_len;
+    uint32_t before = i > 0 ? header->hdr_len : 0, len = (uint32_t)(before + iov->iov_len);
+    memcpy(out, (const uint8_t *)iov->iov_base - before, len);
+    if (i == 0 && super->packets > 1)
+        restore_first(header, out, len);
+    if (super->partial || (i == 0 && super->packets > 1))
+        checksum_set_transport(out, len, header->csum_start, header->csum_offset,
+                               is_udp(header) ? PROTOCOL_UDP : PROTOCOL_TCP);
+    return len;
 }

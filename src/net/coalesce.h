@@ -16,15 +16,17 @@ struct coalescer;
 
 struct coalesce_options {
     bool tcp;
-    bool udp; /* the kernel takes VIRTIO_NET_HDR_GSO_UDP_L4 (Linux 6.2) */
+    bool udp;     /* the kernel takes VIRTIO_NET_HDR_GSO_UDP_L4 (Linux 6.2) */
+    bool partial; /* single packets with VIRTIO_NET_HDR_F_NEEDS_CSUM: the TUN has virtio headers */
 };
 
 /* What one write to the TUN takes. Valid until coalesce_reset. */
 struct coalesced {
-    struct virtio_net_hdr header; /* all zero for a single packet, which is written exactly as it came */
+    struct virtio_net_hdr header; /* all zero for a single whole packet, which is written exactly as it came */
     const struct iovec *iov;
     int count; /* of iov; the first holds the headers and the first payload */
     uint32_t packets;
+    bool partial; /* its packets came with partial checksums */
 };
 
 must_check int coalesce_new(struct coalescer **out);
@@ -43,13 +45,12 @@ must_check int coalesce_add(struct coalescer *c, uint8_t *packet, uint32_t len);
 /* The same for a packet whose sender says that its transport checksum is still partial. Written to the TUN with
  * VIRTIO_NET_HDR_F_NEEDS_CSUM over offsets found here and a pseudo-header summed here; nothing in the packet is
  * believed for it. Joined with others of its kind only. Where the TUN takes no such header the checksum is computed.
- * ERROR_MALFORMED for what may never be partial: not a whole, unfragmented TCP or UDP packet behind an IP header alone
- * (IPv4 without options, IPv6 without extension headers), with lengths that hold. */
+ * ERROR_MALFORMED for what may never be partial (partial.h). */
 must_check int coalesce_add_partial(struct coalescer *c, uint8_t *packet, uint32_t len);
 /* The next write, in order of first packets; false when there is no more. */
 bool coalesce_next(struct coalescer *c, struct coalesced *out);
-/* Undoes a super-packet that the kernel would not take: the i-th (< packets) packet, whole, with right checksums,
- * written to `out` (65,535 bytes of room); returns its length. */
+/* Undoes a write that the kernel would not take: the i-th (< packets) packet, whole, with right checksums, written to
+ * `out` (65,535 bytes of room); returns its length. */
 uint32_t coalesce_split(const struct coalesced *super, uint32_t i, uint8_t *out);
 
 #endif

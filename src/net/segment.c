@@ -5,12 +5,13 @@
 #include "base/bytes.h"
 #include "net/checksum.h"
 #include "net/compat.h"
+#include "net/partial.h"
 #include "net/transport.h"
 
 #define IPV6_HOP_BY_HOP 0
 #define IPV6_DESTINATION_OPTIONS 60
 
-enum segment_kind { SEGMENT_WHOLE, SEGMENT_WHOLE_TO_SUM, SEGMENT_TCP, SEGMENT_UDP };
+enum segment_kind { SEGMENT_WHOLE, SEGMENT_TCP, SEGMENT_UDP };
 
 static const uint8_t protocol_of[] = {[SEGMENT_TCP] = PROTOCOL_TCP, [SEGMENT_UDP] = PROTOCOL_UDP};
 static const uint8_t checksum_offset_of[] = {[SEGMENT_TCP] = TCP_CHECKSUM, [SEGMENT_UDP] = UDP_CHECKSUM};
@@ -73,6 +74,15 @@ static bool checksum_fields_agree(const struct segmenter *s, const struct virtio
            (header->csum_start == s->checksum_start && header->csum_offset == s->checksum_offset);
 }
 
+/* What the field in the super-packet holds besides the sum of its pseudo-header. In ones' complement. */
+static void find_astray(struct segmenter *s)
+{
+    uint16_t field, pseudo;
+    memcpy(&field, s->packet + s->checksum_start + s->checksum_offset, sizeof(field));
+    pseudo = checksum_fold(checksum_pseudo(s->packet, protocol_of[s->kind], s->len - s->checksum_start));
+    s->astray = checksum_fold((uint64_t)field + (uint16_t)~pseudo);
+}
+
 /* One packet, which at most wants its checksum completed. */
 static int start_whole(struct segmenter *s, const struct virtio_net_hdr *header)
 {
@@ -84,9 +94,9 @@ static int start_whole(struct segmenter *s, const struct virtio_net_hdr *header)
         return 0;
     if ((uint32_t)header->csum_start + header->csum_offset + 2 > s->len)
         return ERROR_MALFORMED;
+    s->to_sum = true;
     s->checksum_start = header->csum_start;
     s->checksum_offset = header->csum_offset;
-    s->kind = SEGMENT_WHOLE_TO_SUM;
     return 0;
 }
 
@@ -105,6 +115,9 @@ static int start_super_packet(struct segmenter *s, const struct virtio_net_hdr *
         return start_whole(s, header);
     s->payload = header->gso_size;
     s->count = (total + s->payload - 1) / s->payload;
+    s->to_sum = (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0;
+    if (s->to_sum)
+        find_astray(s);
     return 0;
 }
 
@@ -139,10 +152,21 @@ uint32_t segment_len(const struct segmenter *s, uint32_t i)
     return s->header_len + payload_len(s, i);
 }
 
-/* The field holds the sum of the pseudo-header already. */
-static void complete_checksum(const struct segmenter *s, uint8_t *out)
+bool segment_may_be_partial(const struct segmenter *s)
 {
-    uint16_t checksum = (uint16_t)~checksum_fold(checksum_add(0, out + s->checksum_start, s->len - s->checksum_start));
+    struct partial p;
+    uint16_t field;
+    if (!s->to_sum || !partial_find(&p, s->packet, s->len) || p.start != s->checksum_start ||
+        p.offset != s->checksum_offset)
+        return false;
+    memcpy(&field, s->packet + p.start + p.offset, sizeof(field));
+    return field == partial_sum(&p, s->packet, s->len);
+}
+
+/* The field holds the sum of the pseudo-header already. */
+static void complete_checksum(const struct segmenter *s, uint8_t *out, uint32_t len)
+{
+    uint16_t checksum = (uint16_t)~checksum_fold(checksum_add(0, out + s->checksum_start, len - s->checksum_start));
     if (checksum == 0)
         checksum = UINT16_MAX;
     memcpy(out + s->checksum_start + s->checksum_offset, &checksum, sizeof(checksum));
@@ -157,12 +181,17 @@ static void write_tcp(const struct segmenter *s, uint32_t i, uint8_t *tcp)
         tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
 }
 
-void segment_write(const struct segmenter *s, uint32_t i, uint8_t *out)
+static void write_pseudo_sum(const struct segmenter *s, uint8_t *out, uint32_t len)
 {
-    if (s->kind == SEGMENT_WHOLE || s->kind == SEGMENT_WHOLE_TO_SUM) {
+    uint64_t pseudo = checksum_pseudo(out, protocol_of[s->kind], len - s->checksum_start);
+    uint16_t sum = checksum_fold(pseudo + s->astray);
+    memcpy(out + s->checksum_start + s->checksum_offset, &sum, sizeof(sum));
+}
+
+void segment_write_partial(const struct segmenter *s, uint32_t i, uint8_t *out)
+{
+    if (s->kind == SEGMENT_WHOLE) {
         memcpy(out, s->packet, s->len);
-        if (s->kind == SEGMENT_WHOLE_TO_SUM)
-            complete_checksum(s, out);
         return;
     }
     uint32_t payload = payload_len(s, i), len = s->header_len + payload;
@@ -175,5 +204,12 @@ void segment_write(const struct segmenter *s, uint32_t i, uint8_t *out)
         write_tcp(s, i, out + s->checksum_start);
     else
         put_be16(out + s->checksum_start + UDP_LENGTH, (uint16_t)(len - s->checksum_start));
-    checksum_set_transport(out, len, s->checksum_start, s->checksum_offset, protocol_of[s->kind]);
+    write_pseudo_sum(s, out, len);
+}
+
+void segment_write(const struct segmenter *s, uint32_t i, uint8_t *out)
+{
+    segment_write_partial(s, i, out);
+    if (s->kind != SEGMENT_WHOLE || s->to_sum)
+        complete_checksum(s, out, segment_len(s, i));
 }

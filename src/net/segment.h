@@ -17,7 +17,9 @@ struct segmenter {
     uint32_t payload;    /* bytes of payload in each packet but the last */
     uint16_t checksum_start;
     uint16_t checksum_offset;
-    uint8_t kind; /* enum segment_kind in segment.c */
+    uint16_t astray; /* by which the field is not the sum of the pseudo-header: a sum, 0 or 0xffff when it is */
+    bool to_sum;     /* the kernel left the checksum to whoever needs it */
+    uint8_t kind;    /* enum segment_kind in segment.c */
     uint8_t version;
 };
 
@@ -27,16 +29,17 @@ must_check int segment_start(struct segmenter *s, const struct virtio_net_hdr *h
                              uint32_t len);
 /* Length of packet i. */
 uint32_t segment_len(const struct segmenter *s, uint32_t i);
-/* Whether the packets may be carried with their transport checksum still partial: the kernel left it so
- * (VIRTIO_NET_HDR_F_NEEDS_CSUM where TCP's or UDP's checksum is), the packet is no fragment, and what precedes the
- * transport header is an IP header alone (IPv4 without options, IPv6 without extension headers). Whatever came with a
- * whole checksum keeps it, right or wrong. */
+/* Whether the packets may be carried with their transport checksum still partial: the packet is one of partial.h, the
+ * kernel left its checksum so (VIRTIO_NET_HDR_F_NEEDS_CSUM, exactly where TCP's or UDP's is), and the field holds the
+ * sum of the pseudo-header: completed, it is the right one. Whatever came with a whole checksum keeps it, right or
+ * wrong. */
 bool segment_may_be_partial(const struct segmenter *s);
-/* As segment_write, but TCP's or UDP's checksum is the sum of its pseudo-header alone, not inverted: what
- * VIRTIO_NET_HDR_F_NEEDS_CSUM leaves to the receiver. Only if segment_may_be_partial. */
-void segment_write_partial(const struct segmenter *s, uint32_t i, uint8_t *out);
-/* Writes packet i, whole and with right checksums, to `out` (segment_len bytes). IPv4: total length, identification +
- * i, header checksum. TCP: sequence, FIN and PSH only in the last, CWR only in the first. UDP: length. */
+/* Writes packet i, whole, to `out` (segment_len bytes). IPv4: total length, identification + i, header checksum. TCP:
+ * sequence, FIN and PSH only in the last, CWR only in the first. UDP: length. The transport's checksum is right; where
+ * the field in a packet to be summed was wrong it is wrong by as much, as from any network card. */
 void segment_write(const struct segmenter *s, uint32_t i, uint8_t *out);
+/* The same with the transport's checksum left partial: the sum of packet i's own pseudo-header. Only if
+ * segment_may_be_partial. */
+void segment_write_partial(const struct segmenter *s, uint32_t i, uint8_t *out);
 
 #endif

@@ -172,6 +172,11 @@ bool tun_has_offloads(const struct tun *tun)
     return tun->tcp_offload;
 }
 
+bool tun_takes_partial(const struct tun *tun)
+{
+    return tun->virtio;
+}
+
 bool tun_has_udp_offload(const struct tun *tun)
 {
     return tun->udp_offload;

@@ -30,6 +30,7 @@ void tun_close(struct tun *tun);
 int tun_fd(const struct tun *tun);
 const char *tun_name(const struct tun *tun); /* the kernel's, e.g. after "tun%d" */
 bool tun_has_offloads(const struct tun *tun);
+bool tun_takes_partial(const struct tun *tun);   /* virtio headers, and so VIRTIO_NET_HDR_F_NEEDS_CSUM on writes */
 bool tun_has_udp_offload(const struct tun *tun); /* USO, and so VIRTIO_NET_HDR_GSO_UDP_L4 on writes (Linux 6.2) */
 
 /* Reads one packet or super-packet of up to `capacity` bytes into `packet` and its virtio header into `header` (all

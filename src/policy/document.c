@@ -3,168 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/document_tree.h"
-
-#define SIDE_MAX 256u /* names on one side of a rule */
-#define PORT_MAX 65535u
-
-struct named {
-    struct subject subject;
-    const char *name; /* in the tree */
-};
-
-/* A rule as it is written: every one of `from` toward every one of `to`. */
-struct draft {
-    struct named sides[2][SIDE_MAX]; /* from, to */
-    uint32_t side_counts[2];
-    struct grant grants[GRANTS_MAX];
-    uint32_t grant_count;
-    bool grants_overflow;
-};
-
-struct reader {
-    struct complaints complaints;
-    const struct policy_names *names;
-    struct rule_set *set;
-    uint32_t capacity;
-    struct draft draft;
-    int error; /* ERROR_MEMORY */
-};
-
-/* ---- Words ---- */
-
-#define WORD_MAX 64u
-
-static uint32_t least(uint32_t a, uint32_t b, uint32_t c)
-{
-    uint32_t d = a < b ? a : b;
-    return d < c ? d : c;
-}
-
-/* Levenshtein's: insertions, deletions and replacements; great for long words, which nobody misspelt. */
-static uint32_t distance(const char *a, const char *b)
-{
-    uint32_t row[WORD_MAX + 1];
-    size_t a_len = strlen(a), b_len = strlen(b);
-    if (a_len > WORD_MAX || b_len > WORD_MAX)
-        return UINT32_MAX;
-    for (uint32_t j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (uint32_t i = 1; i <= a_len; i++) {
-        uint32_t diagonal = row[0];
-        row[0] = i;
-        for (uint32_t j = 1; j <= b_len; j++) {
-            uint32_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(replaced, row[j] + 1, row[j - 1] + 1);
-        }
-    }
-    return row[b_len];
-}
-
-/* Keeps the better guess at what `word` should have been; a guess is at most two letters away, one in a short word. */
-static void consider(const char *word, const char *candidate, const char **best, uint32_t *best_distance)
-{
-    uint32_t d = distance(word, candidate), limit = strlen(word) > 4 ? 2 : 1;
-    if (d <= limit && (!*best || d < *best_distance)) {
-        *best = candidate;
-        *best_distance = d;
-    }
-}
-
-/* ---- Maps with known keys ---- */
-
-struct keyword {
-    const char *name;
-    void (*read)(struct reader *r, const struct node *value);
-};
-
-static const struct keyword *find_keyword(const struct keyword *words, size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(words[i].name, name) == 0)
-            return &words[i];
-    return NULL;
-}
-
-static void complain_of_key(struct reader *r, const struct node *key, const struct keyword *words, size_t count,
-                            const char *known)
-{
-    const char *best = NULL;
-    uint32_t best_distance = 0;
-    for (size_t i = 0; i < count; i++)
-        consider(key->text, words[i].name, &best, &best_distance);
-    if (best)
-        complain(&r->complaints, key->at, "unknown key \"", key->text, "\"; did you mean \"", best, "\"?");
-    else
-        complain(&r->complaints, key->at, "unknown key \"", key->text, "\"; what may stand here: ", known);
-}
-
-/* Reads each value by its key's row; returns a bit for each row whose key was there. */
-static uint32_t read_map(struct reader *r, const struct node *map, const struct keyword *words, size_t count,
-                         const char *known)
-{
-    uint32_t seen = 0;
-    for (const struct node *key = map->child; key && key->next; key = key->next->next) {
-        if (key->kind != NODE_SCALAR) {
-            if (key->kind != NODE_WRONG)
-                complain(&r->complaints, key->at, "a key must be a word; what may stand here: ", known);
-            continue;
-        }
-        const struct keyword *word = find_keyword(words, count, key->text);
-        if (!word) {
-            complain_of_key(r, key, words, count, known);
-            continue;
-        }
-        uint32_t bit = 1u << (word - words);
-        if (seen & bit)
-            complain(&r->complaints, key->at, "\"", key->text, "\" stands here twice; put both into one");
-        else
-            word->read(r, key->next);
-        seen |= bit;
-    }
-    return seen;
-}
+#include "policy/document_reader.h"
 
 /* ---- Names ---- */
-
-static void complain_of_unknown(struct reader *r, const struct node *node)
-{
-    const char *best = NULL, *known;
-    uint32_t best_distance = 0;
-    bool guess = r->names->known && r->complaints.count < r->complaints.max;
-    for (uint32_t i = 0; guess && (known = r->names->known(r->names->context, i)); i++)
-        consider(node->text, known, &best, &best_distance);
-    if (best)
-        complain(&r->complaints, node->at, "no group or device is called \"", node->text, "\"; did you mean \"", best,
-                 "\"?");
-    else
-        complain(&r->complaints, node->at, "no group or device is called \"", node->text,
-                 "\"; invite a device of that name or into that group first");
-}
-
-static bool look_up(struct reader *r, const struct node *node, struct subject *out)
-{
-    struct subject group, device;
-    if (strcmp(node->text, "all") == 0) {
-        *out = (struct subject){0};
-        return true;
-    }
-    if (!name_is_valid(node->text, strlen(node->text))) {
-        complain(&r->complaints, node->at, "\"", node->text,
-                 "\" is no name; names are of a-z, 0-9 and inner hyphens, at most 63 of them");
-        return false;
-    }
-    bool is_group = r->names->group(r->names->context, node->text, &group);
-    bool is_device = r->names->device(r->names->context, node->text, &device);
-    if (is_group && is_device)
-        complain(&r->complaints, node->at, "\"", node->text,
-                 "\" is both a group and a device; rename one, so that it is clear who is meant");
-    else if (!is_group && !is_device)
-        complain_of_unknown(r, node);
-    *out = is_group ? group : device;
-    return is_group != is_device;
-}
 
 static bool is_named_already(const struct named *side, uint32_t count, const struct subject *subject)
 {
@@ -185,7 +26,7 @@ static void read_name(struct reader *r, uint32_t which, const struct node *node)
         complain(&r->complaints, node->at, "here must stand the name of a group or of a device");
         return;
     }
-    if (!look_up(r, node, &subject))
+    if (!reader_look_up(r, node, &subject))
         return;
     if (is_named_already(side, *count, &subject))
         complain(&r->complaints, node->at, "\"", node->text, "\" stands in this list already");
@@ -226,39 +67,12 @@ static void add_grant(struct reader *r, uint8_t protocol, uint32_t low, uint32_t
         r->draft.grants_overflow = true;
 }
 
-/* A number from 1 to 65535 without leading zeroes; moves `*text` behind it. */
-static bool take_port(const char **text, uint32_t *out)
-{
-    const char *digit = *text;
-    uint32_t value = 0;
-    while (*digit >= '0' && *digit <= '9' && value <= PORT_MAX)
-        value = value * 10 + (uint32_t)(*digit++ - '0');
-    if (**text == '0' || digit == *text || value > PORT_MAX)
-        return false;
-    *text = digit;
-    *out = value;
-    return true;
-}
-
-static bool parse_ports(const char *text, uint32_t *low, uint32_t *high)
-{
-    if (!take_port(&text, low))
-        return false;
-    *high = *low;
-    if (*text == '-') {
-        text++;
-        if (!take_port(&text, high))
-            return false;
-    }
-    return *text == 0 && *low <= *high;
-}
-
 static void read_port(struct reader *r, uint8_t protocol, const struct node *node)
 {
     uint32_t low, high;
     if (node->kind == NODE_WRONG)
         return;
-    if (node->kind == NODE_SCALAR && parse_ports(node->text, &low, &high))
+    if (node->kind == NODE_SCALAR && reader_ports(node->text, &low, &high))
         add_grant(r, protocol, low, high);
     else
         complain(&r->complaints, node->at, "\"", node->kind == NODE_SCALAR ? node->text : "...",
@@ -383,7 +197,7 @@ static void read_rule(struct reader *r, const struct node *node)
     }
     r->draft.side_counts[0] = r->draft.side_counts[1] = r->draft.grant_count = 0;
     r->draft.grants_overflow = false;
-    uint32_t seen = read_map(r, node, rule_words, RULE_WORDS, "from, to, tcp, udp, icmp");
+    uint32_t seen = reader_map(r, node, rule_words, RULE_WORDS, "from, to, tcp, udp, icmp");
     check_completeness(r, node, seen);
     add_rules(r, node);
 }
@@ -402,11 +216,11 @@ static void read_allow(struct reader *r, const struct node *value)
 
 static void read_root(struct reader *r, const struct node *root)
 {
-    static const struct keyword words[] = {{"allow", read_allow}};
+    static const struct keyword words[] = {{"allow", read_allow}, {"tests", document_read_tests}};
     if (!root || root->empty || root->kind == NODE_WRONG)
         return;
     if (root->kind == NODE_MAP)
-        read_map(r, root, words, 1, "allow");
+        reader_map(r, root, words, 2, "allow, tests");
     else
         complain(&r->complaints, root->at, "a policy is a map with the key \"allow\", which holds the rules");
 }
@@ -440,19 +254,40 @@ static int read_into(struct reader *r, const char *text, size_t len)
     return error;
 }
 
-int policy_read(struct rule_set **out, const char *text, size_t len, const struct policy_names *names,
-                struct policy_error *errors, uint32_t errors_max, uint32_t *error_count)
+void policy_tests_free(struct policy_tests *tests)
+{
+    free(tests->all);
+    *tests = (struct policy_tests){0};
+}
+
+int policy_read_tested(struct rule_set **out, struct policy_tests *tests, const char *text, size_t len,
+                       const struct policy_names *names, struct policy_error *errors, uint32_t errors_max,
+                       uint32_t *error_count)
 {
     struct reader *r = calloc(1, sizeof(*r)); /* a draft is too large for the stack */
     *error_count = 0;
+    *tests = (struct policy_tests){0};
     if (!r)
         return ERROR_MEMORY;
     r->names = names;
     r->complaints = (struct complaints){.errors = errors, .max = errors_max};
     int error = read_into(r, text, len);
     *error_count = r->complaints.count;
-    if (!error)
+    if (error) {
+        policy_tests_free(&r->tests);
+    } else {
         *out = r->set;
+        *tests = r->tests;
+    }
     free(r);
+    return error;
+}
+
+int policy_read(struct rule_set **out, const char *text, size_t len, const struct policy_names *names,
+                struct policy_error *errors, uint32_t errors_max, uint32_t *error_count)
+{
+    struct policy_tests tests;
+    int error = policy_read_tested(out, &tests, text, len, names, errors, errors_max, error_count);
+    policy_tests_free(&tests);
     return error;
 }

@@ -37,6 +37,31 @@ struct policy_names {
 must_check int policy_read(struct rule_set **out, const char *text, size_t len, const struct policy_names *names,
                            struct policy_error *errors, uint32_t errors_max, uint32_t *error_count);
 
+/* What a file says of itself, to be held against its rules:
+ *
+ *     tests:
+ *       - {can: sensor-7, tcp: 1883, to: broker-1}
+ *       - {cannot: sensor-7, icmp: any, to: broker-1}
+ *
+ * Each names a device or a group on either side. */
+#define POLICY_TESTS_MAX 4096u
+struct policy_test {
+    bool can; /* else: cannot */
+    char from[NAME_MAX_LEN + 1], to[NAME_MAX_LEN + 1];
+    uint8_t protocol; /* enum grant_protocol */
+    uint16_t port;    /* 0: ICMP */
+    uint32_t line, column;
+};
+struct policy_tests {
+    uint32_t count;
+    struct policy_test *all; /* in order of being written */
+};
+/* As policy_read, which reads the tests too, but forgets them. policy_tests_free afterwards. */
+must_check int policy_read_tested(struct rule_set **out, struct policy_tests *tests, const char *text, size_t len,
+                                  const struct policy_names *names, struct policy_error *errors, uint32_t errors_max,
+                                  uint32_t *error_count);
+void policy_tests_free(struct policy_tests *tests);
+
 /* The rules that name a subject, on either side; NULL when there are none or there is no memory (`*error` tells). */
 struct rule_set *policy_of_subject(const struct rule_set *all, const struct subject *subject, int *error);
 /* The subjects that rules name, each once, ascending. Returns their number; writes at most `max`. */

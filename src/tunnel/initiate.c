@@ -199,8 +199,7 @@ void tunnel_peer_reconnect(struct tunnel *t, peer_id peer, struct tunnel_time no
 static void send_to_peer(struct peer *p, void *message, size_t len, uint64_t now, struct tunnel_actions *actions)
 {
     struct endpoint to;
-    if (!tunnel_peer_endpoint(p, &to) ||
-        cookie_seal_message(&p->cookie, p->tunnel->crypto, p->public_key, message, len, now) != 0)
+    if (!tunnel_peer_endpoint(p, &to) || peer_seal_macs(p, message, len, now) != 0)
         return;
     struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_SEND);
     action->send.to = to;
@@ -277,7 +276,7 @@ static struct session *session_from_response(struct peer *p, struct static_step 
         return NULL;
     }
     struct session *s = session_new(p, true, get_le32(message->sender), now);
-    if (s && noise_split(&n, c, s->send_key, s->receive_key) != 0) {
+    if (s && session_take_keys(s, &n) != 0) {
         session_discard(s);
         s = NULL;
     }

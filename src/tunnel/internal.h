@@ -8,6 +8,7 @@
 #include "base/timer_heap.h"
 #include "tunnel/allowed_ips.h"
 #include "tunnel/cookie.h"
+#include "tunnel/gate.h"
 #include "tunnel/index_table.h"
 #include "tunnel/noise.h"
 #include "tunnel/rate_limit.h"
@@ -34,6 +35,13 @@ struct handshake {
     bool sent;
 };
 
+#define AEADS 2
+
+struct native_keys {
+    uint8_t send[AEAD_KEY_SIZE];
+    uint8_t receive[AEAD_KEY_SIZE];
+};
+
 /* A keypair. Immutable once published, but for the fields that say who else writes them. */
 struct session {
     struct indexed indexed; /* first */
@@ -47,7 +55,15 @@ struct session {
     _Atomic bool used;              /* the peer used it; opening thread */
     _Atomic uint64_t renewal_asked; /* monotonic; either data thread */
     _Atomic uint64_t send_counter;  /* next; taken by whoever seals */
-    struct replay replay;           /* opening thread */
+    _Atomic uint64_t send_blocks;   /* sealed as native transport; likewise */
+    /* What the peer seals and opens native transport with: 0 not known to do it, else 1 + enum aead; for good. Set by
+     * whoever learns it first: from the peer's hello the control thread, from a message the opening thread. */
+    _Atomic uint32_t native;
+    struct native_keys native_keys[AEADS]; /* by enum aead; of those that we offer */
+    /* Expanded by the first thread that needs them. */
+    _Atomic(struct crypto_ready_key *) send_ready;
+    _Atomic(struct crypto_ready_key *) receive_ready;
+    struct replay replay; /* opening thread */
 };
 
 /* ---- Peers ---- */
@@ -84,6 +100,8 @@ struct peer {
     struct session *session_previous, *session_current, *session_next;
     struct handshake *handshake; /* NULL: none under way */
     struct cookie_known cookie;
+    bool has_gate;
+    uint8_t gate[MESSAGE_COOKIE_SIZE]; /* the peer's, for mac2 in what we send to it */
     struct timer timer;
     uint64_t retransmit_at; /* 0: not pending, as the next two */
     uint64_t zero_at;
@@ -134,6 +152,7 @@ struct identity {
     X(handshakes)          \
     X(unknown_index)       \
     X(bad_packet)          \
+    X(bad_native)          \
     X(replayed)            \
     X(bad_source)          \
     X(no_route)
@@ -162,6 +181,7 @@ struct tunnel {
     uint32_t peer_serial;
     uint64_t hash_seed[8];
     struct cookie_secret cookie_secret;
+    struct gate gate;
     struct repeat_cache *repeats;
     struct rate_limit *rate_limit; /* allocated under the first load */
     uint64_t timestamp_floor;      /* wall, ns: the latest that an initiation was made at */
@@ -208,6 +228,16 @@ must_check int claim_index(struct tunnel *t, struct index_table *table, void *va
 must_check bool cookie_admits(struct tunnel *t, const struct endpoint *from, const uint8_t *message, size_t len,
                               uint64_t now, struct tunnel_actions *actions);
 
+/* gate.c */
+must_check int gate_begin(struct tunnel *t);
+/* When our gate key is to be replaced (monotonic), or UINT64_MAX. */
+uint64_t gate_deadline(const struct tunnel *t);
+/* The interface came up: the first lifetime begins. */
+void gate_up(struct tunnel *t, uint64_t now);
+void gate_expire(struct tunnel *t, uint64_t now, struct tunnel_actions *actions);
+/* Puts mac1, and mac2 if the peer gave us a gate key or a cookie, on a message to the peer. */
+must_check int peer_seal_macs(struct peer *p, void *message, size_t len, uint64_t now);
+
 /* peer.c */
 struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAGE_KEY_SIZE]);
 /* False without memory: the old endpoint serves until there is some. */
@@ -238,6 +268,13 @@ void session_end_all(struct peer *p);
 void session_expire_all(struct peer *p);
 /* Whether any session can still be used. */
 bool session_lives(const struct peer *p, uint64_t now);
+/* The keys that follow from the handshake's end; wipes its state. */
+must_check int session_take_keys(struct session *s, struct noise *n);
+/* The peer does native transport with this AEAD, unless it was known to do it with another. */
+void session_learn_native(struct session *s, enum aead aead);
+/* The key made ready in `place`, where the first who asks puts it; NULL when there is no memory. Any thread. */
+const struct crypto_ready_key *session_ready_key(_Atomic(struct crypto_ready_key *) *place, struct crypto *c,
+                                                 enum aead aead, const uint8_t key[AEAD_KEY_SIZE]);
 /* Wipes and frees a session that no reader can have seen; _retire: one whose index was claimed. */
 void session_discard(struct session *s);
 void session_retire(struct session *s);
@@ -263,7 +300,7 @@ void handshake_end(struct peer *p);
 bool identity_mac1_holds(const struct identity *own, enum local_key local, struct crypto *c, const uint8_t *message,
                          size_t len);
 void initiation_received(struct tunnel *t, const struct message_initiation *message, const struct endpoint *from,
-                         struct tunnel_actions *actions);
+                         bool gated, struct tunnel_actions *actions);
 void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_actions *actions);
 void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel_time now,
                        struct tunnel_actions *actions);

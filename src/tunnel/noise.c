@@ -1,5 +1,7 @@
 #include "tunnel/noise.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 
 static const char CONSTRUCTION[] = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
@@ -106,6 +108,13 @@ void noise_open(struct noise *n, struct crypto *c, const uint8_t key[AEAD_KEY_SI
     stick(n, crypto_aead_open(c, AEAD_CHACHA20_POLY1305, text, key, zero_nonce, n->hash, BLAKE2S_SIZE, sealed,
                               sealed_len));
     noise_mix_hash(n, c, sealed, sealed_len);
+}
+
+void noise_derive(struct noise *n, struct crypto *c, const char *label, uint8_t initiator_sends[AEAD_KEY_SIZE],
+                  uint8_t responder_sends[AEAD_KEY_SIZE])
+{
+    uint8_t *const out[] = {initiator_sends, responder_sends};
+    stick(n, crypto_kdf(c, out, 2, n->chaining_key, label, strlen(label)));
 }
 
 int noise_split(struct noise *n, struct crypto *c, uint8_t initiator_sends[AEAD_KEY_SIZE],

@@ -38,6 +38,10 @@ void noise_seal(struct noise *n, struct crypto *c, const uint8_t key[AEAD_KEY_SI
 void noise_open(struct noise *n, struct crypto *c, const uint8_t key[AEAD_KEY_SIZE], uint8_t *text,
                 const uint8_t *sealed, size_t sealed_len);
 
+/* Keys for another transport, in both directions, from where noise_split begins, which comes after: WireGuard's KDF_2
+ * over a label of its own (docs/PROTOCOL.md section 21). */
+void noise_derive(struct noise *n, struct crypto *c, const char *label, uint8_t initiator_sends[AEAD_KEY_SIZE],
+                  uint8_t responder_sends[AEAD_KEY_SIZE]);
 /* The transport keys at the end; wipes the state (paper section 5.4.5). */
 must_check int noise_split(struct noise *n, struct crypto *c, uint8_t initiator_sends[AEAD_KEY_SIZE],
                            uint8_t responder_sends[AEAD_KEY_SIZE]);

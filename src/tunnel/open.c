@@ -30,25 +30,106 @@ static struct session *find(struct tunnel *t, const struct opening *message, uin
     return NULL;
 }
 
-static void describe(const struct opening *message, const struct session *s, struct aead_op *op)
+/* ---- Opening ---- */
+
+/* Messages in the order of arrival, and how far they have been opened; those that follow each other under one AEAD are
+ * opened together. */
+struct work {
+    struct crypto *crypto;
+    size_t count, opened;
+    enum aead aead; /* of those not opened yet */
+    struct aead_op ops[TUNNEL_BATCH_MAX];
+    struct session *sessions[TUNNEL_BATCH_MAX];
+    struct opening *messages[TUNNEL_BATCH_MAX];
+};
+
+static void open_rest(struct work *w)
+{
+    crypto_open_batch(w->crypto, w->aead, w->ops + w->opened, w->count - w->opened);
+    w->opened = w->count;
+}
+
+static bool is_native(const struct opening *message)
+{
+    return message->at[0] == MESSAGE_NATIVE;
+}
+
+/* The peer knows what we offer, and we don't know yet what it does: its hello is late. It seals with the best that both
+ * offer, so each that we offer may be it. Longer messages wait for a shorter one to tell, or for the hello. */
+#define TRIAL_MAX 2048
+static int try_native(struct crypto *c, struct session *s, struct aead_op *op)
+{
+    static const enum aead best_first[AEADS] = {AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305};
+    uint32_t offered = s->indexed.peer->tunnel->options.aeads;
+    uint8_t sealed[TRIAL_MAX];
+    if (op->len > sizeof(sealed))
+        return ERROR_AUTHENTICATION;
+    memcpy(sealed, op->text, op->len);
+    for (int i = 0; i < AEADS; i++) {
+        if (!(offered & 1u << best_first[i]))
+            continue;
+        memcpy(op->text, sealed, op->len);
+        op->key = s->native_keys[best_first[i]].receive;
+        crypto_open_batch(c, best_first[i], op, 1);
+        if (op->result == 0) {
+            session_learn_native(s, best_first[i]);
+            return 0;
+        }
+    }
+    return ERROR_AUTHENTICATION;
+}
+
+static void add_under(struct work *w, enum aead aead, const struct aead_op *op)
+{
+    if (w->aead != aead)
+        open_rest(w);
+    w->aead = aead;
+    w->ops[w->count++] = *op;
+}
+
+static void add_native(struct work *w, struct session *s, struct aead_op *op)
+{
+    uint32_t native = atomic_load_explicit(&s->native, memory_order_relaxed);
+    op->ad = op->text - sizeof(struct message_transport);
+    op->ad_len = sizeof(struct message_transport);
+    if (native == 0) {
+        open_rest(w);
+        op->result = try_native(w->crypto, s, op);
+        w->ops[w->count++] = *op;
+        w->opened = w->count;
+        return;
+    }
+    enum aead aead = (enum aead)(native - 1);
+    op->key = s->native_keys[aead].receive;
+    op->ready = session_ready_key(&s->receive_ready, w->crypto, aead, op->key);
+    add_under(w, aead, op);
+}
+
+static void add(struct work *w, struct session *s, struct opening *message)
 {
     struct message_transport header;
     memcpy(&header, message->at, sizeof(header));
-    *op = (struct aead_op){.key = s->receive_key,
-                           .text = message->at + sizeof(header),
-                           .len = message->len - (uint32_t)sizeof(header),
-                           .counter = get_le64(header.counter)};
+    struct aead_op op = {.key = s->receive_key,
+                         .text = message->at + sizeof(header),
+                         .len = message->len - (uint32_t)sizeof(header),
+                         .counter = get_le64(header.counter)};
+    w->sessions[w->count] = s;
+    w->messages[w->count] = message;
+    if (is_native(message))
+        add_native(w, s, &op);
+    else
+        add_under(w, AEAD_CHACHA20_POLY1305, &op);
 }
 
-/* The inner packet, if it is one that this peer may send; anybody may send control frames. */
-static void take_packet(struct tunnel *t, struct peer *p, struct opening *message)
+/* ---- What was inside ---- */
+
+/* Bytes that anybody may send: control frames; or an IP packet that this peer may send. */
+static void take_packet(struct tunnel *t, struct peer *p, struct opening *message, uint8_t *packet, uint32_t len)
 {
     struct ip_header ip;
-    uint8_t *packet = message->at + sizeof(struct message_transport);
-    uint32_t len = message->len - (uint32_t)MESSAGE_TRANSPORT_MIN;
     const void *owner = NULL;
 
-    if (len > 0 && packet[0] >> 4 == 0) {
+    if (packet[0] >> 4 == 0) {
         message->packet = packet;
         message->packet_len = len;
         message->frame = true;
@@ -64,6 +145,40 @@ static void take_packet(struct tunnel *t, struct peer *p, struct opening *messag
     message->packet = packet;
     message->packet_len = ip.total_len;
 }
+
+/* Nothing that is sealed stands for a future: what this version does not know, it does not guess at. Only a packet has
+ * a checksum. */
+static bool inner_holds(const struct message_native_inner *inner, const uint8_t *packet, uint32_t len)
+{
+    return (inner->flags & ~MESSAGE_NATIVE_PARTIAL_CHECKSUM) == 0 && is_zero(inner->zero, sizeof(inner->zero)) &&
+           (inner->flags == 0 || (len > 0 && packet[0] >> 4 != 0));
+}
+
+/* Returns whether there is more than a keepalive. */
+static bool take_text(struct tunnel *t, struct session *s, struct opening *message)
+{
+    struct message_native_inner inner;
+    uint8_t *packet = message->at + sizeof(struct message_transport);
+    uint32_t len = message->len - (uint32_t)MESSAGE_TRANSPORT_MIN;
+    if (is_native(message)) {
+        memcpy(&inner, packet, sizeof(inner));
+        packet += sizeof(inner);
+        len -= (uint32_t)sizeof(inner);
+        if (!inner_holds(&inner, packet, len)) {
+            count(&t->counters.bad_native);
+            return true;
+        }
+        message->partial = inner.flags & MESSAGE_NATIVE_PARTIAL_CHECKSUM;
+    }
+    if (len == 0)
+        return false;
+    message->peer = s->indexed.peer;
+    message->session = s->indexed.index;
+    take_packet(t, s->indexed.peer, message, packet, len);
+    return true;
+}
+
+/* ---- What the timers want to know ---- */
 
 static struct tunnel_notice *notice_for(struct peer *p, struct tunnel_notice *notices, size_t *count)
 {
@@ -137,43 +252,35 @@ static void judge(struct tunnel *t, struct session *s, const struct aead_op *op,
     run->session = s;
     run->from = message->from;
     run->bytes += message->len;
-    if (message->len == MESSAGE_TRANSPORT_MIN)
-        return; /* a keepalive */
-    run->data = true;
-    message->peer = s->indexed.peer;
-    message->session = s->indexed.index;
-    take_packet(t, s->indexed.peer, message);
+    run->data |= take_text(t, s, message);
 }
 
 void tunnel_open_batch(struct tunnel *t, struct crypto *c, struct opening *messages, size_t count, uint64_t monotonic,
                        struct tunnel_notice *notices, size_t *notice_count)
 {
-    struct aead_op ops[TUNNEL_BATCH_MAX];
-    struct session *sessions[TUNNEL_BATCH_MAX];
-    struct opening *which[TUNNEL_BATCH_MAX];
+    struct work w;
     struct run run = {0};
-    size_t found = 0;
 
     *notice_count = 0;
+    w.crypto = c;
+    w.count = w.opened = 0;
+    w.aead = AEAD_CHACHA20_POLY1305;
     for (size_t i = 0; i < count; i++) {
         struct session *s = find(t, &messages[i], monotonic);
         messages[i].packet = NULL;
         messages[i].packet_len = 0;
         messages[i].frame = messages[i].partial = false;
         messages[i].peer = NULL;
-        if (!s || found == TUNNEL_BATCH_MAX)
-            continue;
-        describe(&messages[i], s, &ops[found]);
-        sessions[found] = s;
-        which[found++] = &messages[i];
+        if (s && w.count < TUNNEL_BATCH_MAX)
+            add(&w, s, &messages[i]);
     }
-    crypto_open_batch(c, AEAD_CHACHA20_POLY1305, ops, found);
-    for (size_t i = 0; i < found; i++) {
-        if (sessions[i] != run.session) {
+    open_rest(&w);
+    for (size_t i = 0; i < w.count; i++) {
+        if (w.sessions[i] != run.session) {
             finish_run(&run, monotonic, notices, notice_count);
             run = (struct run){0};
         }
-        judge(t, sessions[i], &ops[i], which[i], &run);
+        judge(t, w.sessions[i], &w.ops[i], w.messages[i], &run);
     }
     finish_run(&run, monotonic, notices, notice_count);
 }

@@ -150,6 +150,7 @@ void tunnel_peer_remove(struct tunnel *t, peer_id peer, struct tunnel_actions *a
     tunnel_peer_attach(t, peer, NULL, NULL);
     index_table_release(&t->peers, (uint32_t)p->id);
     unlink_peer(t, p);
+    t->gate.forgotten = true; /* it may know our gate key */
     struct published_endpoint *endpoint = atomic_exchange(&p->endpoint, NULL);
     if (endpoint)
         reclaim_retire(&t->reclaim, &endpoint->retired, release_item);

@@ -11,7 +11,7 @@ bool identity_mac1_holds(const struct identity *own, enum local_key local, struc
 
 /* e, es: the step then yields the initiator's static key. */
 void initiation_received(struct tunnel *t, const struct message_initiation *message, const struct endpoint *from,
-                         struct tunnel_actions *actions)
+                         bool gated, struct tunnel_actions *actions)
 {
     const struct identity *own = atomic_load(&t->identity);
     struct noise n;
@@ -35,6 +35,7 @@ void initiation_received(struct tunnel *t, const struct message_initiation *mess
     step->text_len = X25519_SIZE;
     step->stage = STAGE_INITIATION_FINDING;
     step->local = to_own ? LOCAL_OWN : LOCAL_SECOND;
+    step->gated = gated;
     step->from = *from;
     noise_wipe(&n);
 }
@@ -101,7 +102,7 @@ static int write_response(struct session *s, const struct static_step *step, str
     noise_mix_dh(&n, c, ephemeral, p->public_key, NULL);
     noise_seal_response(&n, c, p->preshared_key, response->sealed_nothing);
     wipe(ephemeral, sizeof(ephemeral));
-    return noise_split(&n, c, s->receive_key, s->send_key);
+    return session_take_keys(s, &n);
 }
 
 static void persist(struct peer *p, struct tunnel_actions *actions)
@@ -127,8 +128,7 @@ static struct session *make_response(struct peer *p, const struct static_step *s
         return NULL;
     }
     response->sender = put_le32(s->indexed.index);
-    if (cookie_seal_message(&p->cookie, p->tunnel->crypto, p->public_key, (uint8_t *)response, sizeof(*response),
-                            now) != 0) {
+    if (peer_seal_macs(p, response, sizeof(*response), now) != 0) {
         session_retire(s);
         return NULL;
     }

@@ -16,8 +16,59 @@ struct session *session_new(struct peer *p, bool initiator, uint32_t remote_inde
     return s;
 }
 
+static const char *const labels[AEADS] = {
+    [AEAD_CHACHA20_POLY1305] = "nightjar 1 chacha20-poly1305",
+    [AEAD_AES_256_GCM] = "nightjar 1 aes-256-gcm",
+};
+
+int session_take_keys(struct session *s, struct noise *n)
+{
+    struct tunnel *t = s->indexed.peer->tunnel;
+    for (unsigned aead = 0; aead < AEADS; aead++) {
+        struct native_keys *keys = &s->native_keys[aead];
+        if (t->options.aeads & 1u << aead)
+            noise_derive(n, t->crypto, labels[aead], s->initiator ? keys->send : keys->receive,
+                         s->initiator ? keys->receive : keys->send);
+    }
+    return noise_split(n, t->crypto, s->initiator ? s->send_key : s->receive_key,
+                       s->initiator ? s->receive_key : s->send_key);
+}
+
+void session_learn_native(struct session *s, enum aead aead)
+{
+    uint32_t unknown = 0;
+    atomic_compare_exchange_strong(&s->native, &unknown, 1 + (uint32_t)aead);
+}
+
+void tunnel_session_set_native(struct tunnel *t, peer_id peer, uint32_t session, uint32_t aeads)
+{
+    const struct peer *p = tunnel_peer(t, peer);
+    struct indexed *found = index_table_lookup(&t->indices, session);
+    uint32_t common = aeads & t->options.aeads;
+    if (!p || !found || found->kind != INDEXED_SESSION || found->peer != p)
+        return;
+    if (common & 1u << AEAD_AES_256_GCM)
+        session_learn_native((struct session *)found, AEAD_AES_256_GCM);
+    else if (common & 1u << AEAD_CHACHA20_POLY1305)
+        session_learn_native((struct session *)found, AEAD_CHACHA20_POLY1305);
+}
+
+const struct crypto_ready_key *session_ready_key(_Atomic(struct crypto_ready_key *) *place, struct crypto *c,
+                                                 enum aead aead, const uint8_t key[AEAD_KEY_SIZE])
+{
+    struct crypto_ready_key *made, *there = atomic_load_explicit(place, memory_order_acquire);
+    if (there || crypto_ready_key_new(c, &made, aead, key) != 0)
+        return there;
+    if (atomic_compare_exchange_strong(place, &there, made))
+        return made;
+    crypto_ready_key_free(made);
+    return there;
+}
+
 void session_discard(struct session *s)
 {
+    crypto_ready_key_free(atomic_load(&s->send_ready));
+    crypto_ready_key_free(atomic_load(&s->receive_ready));
     wipe(s, sizeof(*s));
     free(s);
 }

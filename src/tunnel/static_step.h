@@ -3,6 +3,7 @@
 #ifndef TUNNEL_STATIC_STEP_H
 #define TUNNEL_STATIC_STEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/endpoint.h"
@@ -33,6 +34,7 @@ struct static_step {
 
     /* The tunnel's own, to go on with; whoever runs the step hands it back as it was. */
     uint8_t stage;
+    bool gated; /* it opens an initiation whose sender knew our gate key */
     uint32_t local_index;
     uint64_t peer;
     struct endpoint from;

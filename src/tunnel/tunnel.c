@@ -58,6 +58,8 @@ int tunnel_new(struct tunnel **out, const struct tunnel_options *options)
     t->repeats = repeat_cache_new();
     if (error == 0 && !t->repeats)
         error = ERROR_MEMORY;
+    if (error == 0)
+        error = gate_begin(t);
     if (error != 0)
         tunnel_free(t);
     else
@@ -87,6 +89,7 @@ void tunnel_free(struct tunnel *t)
         tunnel_peer_remove(t, t->first->id, &unused);
     }
     set_identity(t, NULL);
+    gate_clear(&t->gate, &t->reclaim);
     reclaim_clear(&t->reclaim);
     allowed_ips_clear(&t->allowed_ips);
     index_table_clear(&t->indices);
@@ -195,7 +198,7 @@ static void step_datagram(struct tunnel *t, const struct tunnel_event *event, st
     if (event->datagram.under_load && !t->options.dark && !cookie_admits(t, from, bytes, len, now.monotonic, actions))
         return;
     if (type == MESSAGE_INITIATION)
-        initiation_received(t, (const struct message_initiation *)bytes, from, actions);
+        initiation_received(t, (const struct message_initiation *)bytes, from, event->datagram.gated, actions);
     else
         response_received(t, (const struct message_response *)bytes, from, actions);
 }
@@ -243,6 +246,7 @@ static void step_notice(struct tunnel *t, const struct tunnel_notice *notice, st
 static void step_timer(struct tunnel *t, struct tunnel_time now, struct tunnel_actions *actions)
 {
     struct timer *timer;
+    gate_expire(t, now.monotonic, actions);
     while (actions->count + ACTIONS_PER_PEER <= TUNNEL_ACTIONS_MAX &&
            (timer = timer_heap_expire(&t->timers, now.monotonic))) {
         struct peer *p = (void *)((char *)timer - offsetof(struct peer, timer));
@@ -255,6 +259,7 @@ static void step_up(struct tunnel *t, uint64_t now)
     if (t->up)
         return;
     t->up = true;
+    gate_up(t, now);
     for (struct peer *p = t->first; p; p = p->next) {
         if (p->keepalive != 0)
             p->persistent_at = now;
@@ -303,14 +308,16 @@ void tunnel_step(struct tunnel *t, const struct tunnel_event *event, struct tunn
 
 uint64_t tunnel_deadline(const struct tunnel *t)
 {
-    return timer_heap_deadline(&t->timers);
+    return earlier(timer_heap_deadline(&t->timers), gate_deadline(t));
 }
 
 bool tunnel_awaits(struct tunnel *t, const uint8_t *message, size_t len)
 {
     struct le32 receiver;
     memcpy(&receiver, message + (message_classify(message, len) == MESSAGE_RESPONSE ? 8 : 4), sizeof(receiver));
-    if (index_table_lookup(&t->indices, get_le32(receiver)))
+    const struct indexed *found = index_table_lookup(&t->indices, get_le32(receiver));
+    /* A session answers no response: those that made it are repeated in vain. */
+    if (found && (found->kind == INDEXED_HANDSHAKE || message_classify(message, len) != MESSAGE_RESPONSE))
         return true;
     count(&t->counters.bad_handshake);
     return false;

@@ -43,6 +43,8 @@ struct tunnel_options {
      * timestamps are handed out to be persisted. */
     bool dark;
     struct tunnel_entropy entropy;
+    /* What we offer for native transport (bits, 1 << enum aead); 0: no peer is ever sent any, and none is opened. */
+    uint32_t aeads;
 };
 
 /* ---- What has happened ---- */
@@ -79,6 +81,7 @@ struct tunnel_event {
             size_t len;
             struct endpoint from;
             bool under_load; /* more handshake messages wait than can be served soon */
+            bool gated;      /* an initiation that tunnel_gate_judge calls TUNNEL_GATE_HELD */
         } datagram;
         struct static_step *static_step;
         struct tunnel_notice notice;
@@ -215,6 +218,9 @@ void tunnel_session_set_native(struct tunnel *t, peer_id peer, uint32_t session,
 void tunnel_gate(const struct tunnel *t, uint8_t out[MESSAGE_COOKIE_SIZE]);
 /* Makes a new one now: somebody who knows the old one is no peer any more. The old one is not taken from then on. */
 void tunnel_gate_replace(struct tunnel *t, struct tunnel_time now, struct tunnel_actions *actions);
+/* Before any peer was told ours: goes on with the one that there was before a restart. ERROR_MEMORY: the new one stays.
+ */
+must_check int tunnel_gate_restore(struct tunnel *t, const uint8_t gate[MESSAGE_COOKIE_SIZE]);
 /* The peer's, for mac2 in what we send to it; NULL: none. */
 void tunnel_peer_set_gate(struct tunnel *t, peer_id peer, const uint8_t *gate);
 
@@ -270,6 +276,7 @@ struct tunnel_counters {
     uint64_t handshakes;     /* completed */
     uint64_t unknown_index;  /* opening */
     uint64_t bad_packet;     /* opening: did not authenticate, or an expired key */
+    uint64_t bad_native;     /* opening: an inner header of native transport that means nothing to us */
     uint64_t replayed;       /* opening */
     uint64_t bad_source;     /* opening: inner source not among the peer's allowed IPs, or neither packet nor frame */
     uint64_t no_route;       /* sealing */
@@ -284,6 +291,10 @@ bool tunnel_mac1_holds(struct tunnel *t, struct crypto *c, const uint8_t *messag
 
 /* Whether the sender of an initiation knows our gate key. Any thread that is a reader. */
 bool tunnel_gate_holds(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
+/* The same, and whether this very initiation was judged before, as long as the key is taken. The opening thread alone;
+ * mac1 has been checked. */
+enum tunnel_gate_verdict { TUNNEL_GATE_NONE, TUNNEL_GATE_HELD, TUNNEL_GATE_REPEATED };
+enum tunnel_gate_verdict tunnel_gate_judge(struct tunnel *t, struct crypto *c, const uint8_t *message, size_t len);
 
 /* Whether a response or a cookie reply names an index of ours; checked where it comes in, likewise. */
 bool tunnel_awaits(struct tunnel *t, const uint8_t *message, size_t len);
@@ -299,17 +310,33 @@ struct reclaim_item *tunnel_peer_attachment(const struct peer *peer);
 /* Where to send; false when it is not known. */
 bool tunnel_peer_endpoint(const struct peer *peer, struct endpoint *out);
 
-/* One inner packet in place: `at` points to the headroom that tunnel_way says, then `len` bytes of packet (0: a
- * keepalive), then room for padding and tag. */
+/* How a batch goes out, found before its packets are laid out, since the room before and behind them follows from it.
+ * Good until reclaim_leave. */
+struct tunnel_way {
+    struct session *session; /* NULL: there is none to send with */
+    bool native;             /* as MESSAGE_NATIVE, unpadded; else as MESSAGE_TRANSPORT */
+    uint32_t headroom;       /* bytes before a packet */
+};
+#define TUNNEL_HEADROOM_MAX (sizeof(struct message_transport) + sizeof(struct message_native_inner))
+/* The best way to the peer now; without a session one that nothing can be sealed by, laid out as MESSAGE_TRANSPORT. */
+struct tunnel_way tunnel_find_way(const struct peer *peer, uint64_t monotonic);
+/* In the same session, but as MESSAGE_TRANSPORT. */
+static inline struct tunnel_way tunnel_plain_way(struct tunnel_way way)
+{
+    return (struct tunnel_way){.session = way.session, .headroom = sizeof(struct message_transport)};
+}
+
+/* One inner packet in place: `at` points to the headroom that its way has, then `len` bytes of packet (0: a keepalive),
+ * then room for padding and tag. */
 struct sealing {
     uint8_t *at;
     uint32_t len;
-    bool partial;        /* native only: MESSAGE_NATIVE_PARTIAL_CHECKSUM */
+    bool partial;        /* by a native way only: MESSAGE_NATIVE_PARTIAL_CHECKSUM */
     uint32_t sealed_len; /* out: of the whole datagram at `at` */
 };
 /* Whether there is a session to seal with. */
 bool tunnel_has_session(const struct peer *peer, uint64_t monotonic);
-/* Bytes that a packet of `len` becomes, where `mtu` (0: no limit) caps the padding. */
+/* Bytes that a packet of `len` becomes as MESSAGE_TRANSPORT, where `mtu` (0: no limit) caps the padding; */
 static inline uint32_t tunnel_sealed_len(uint32_t len, uint32_t mtu)
 {
     uint32_t padded = (len + MESSAGE_PADDING - 1) & ~(uint32_t)(MESSAGE_PADDING - 1);
@@ -317,20 +344,27 @@ static inline uint32_t tunnel_sealed_len(uint32_t len, uint32_t mtu)
         padded = len > mtu ? len : mtu;
     return (uint32_t)sizeof(struct message_transport) + padded + MESSAGE_TAG_SIZE;
 }
-/* Seals up to TUNNEL_BATCH_MAX packets for one peer. Returns 0; or ERROR_NO_SESSION (stage them; `notice` says that a
- * handshake is needed), with nothing sealed. `notice->bits` is 0 when nothing needs the control thread. */
+/* and by this way. */
+static inline uint32_t tunnel_way_len(const struct tunnel_way *way, uint32_t len, uint32_t mtu)
+{
+    return way->native ? way->headroom + len + MESSAGE_TAG_SIZE : tunnel_sealed_len(len, mtu);
+}
+/* Seals up to TUNNEL_BATCH_MAX packets for one peer, laid out for `way` (NULL: for MESSAGE_TRANSPORT, in the session
+ * that there is). Returns 0; or ERROR_NO_SESSION (stage them; `notice` says that a handshake is needed), with nothing
+ * sealed. `notice->bits` is 0 when nothing needs the control thread. */
 #define TUNNEL_BATCH_MAX 64
 #define TUNNEL_NO_PADDING 1u /* an `mtu` that keeps every packet as long as it is */
-must_check int tunnel_seal_batch(struct tunnel *t, struct crypto *c, struct peer *peer, struct sealing *packets,
-                                 size_t count, uint32_t mtu, uint64_t monotonic, struct tunnel_notice *notice);
+must_check int tunnel_seal_batch(struct tunnel *t, struct crypto *c, struct peer *peer, const struct tunnel_way *way,
+                                 struct sealing *packets, size_t count, uint32_t mtu, uint64_t monotonic,
+                                 struct tunnel_notice *notice);
 
-/* One transport message (as message_classify says), opened in place. */
+/* One transport or native message (as message_classify says), opened in place. */
 struct opening {
     uint8_t *at;
     uint32_t len;
     const struct endpoint *from;
     uint8_t *packet;     /* out: the inner packet, inside `at`; NULL when there is none (keepalive, or refused) */
-    uint32_t packet_len; /* out: padding cut off, but for a control frame */
+    uint32_t packet_len; /* out: padding cut off, but for a control frame in MESSAGE_TRANSPORT */
     bool frame;          /* out: it is a control frame (first nibble 0), not an IP packet */
     bool partial;        /* out: the sender says that its transport checksum is still partial; not yet checked against
                             what the packet is */

@@ -15,6 +15,8 @@ enum message_type message_classify(const uint8_t *datagram, size_t len)
         return len == sizeof(struct message_cookie_reply) ? MESSAGE_COOKIE_REPLY : MESSAGE_NONE;
     case MESSAGE_TRANSPORT:
         return MESSAGE_TRANSPORT;
+    case MESSAGE_NATIVE:
+        return len >= MESSAGE_NATIVE_MIN ? MESSAGE_NATIVE : MESSAGE_NONE;
     default:
         return MESSAGE_NONE;
     }

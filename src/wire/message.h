@@ -1,4 +1,5 @@
-/* WireGuard's four messages, byte for byte, and its limits, on one page (paper sections 5.4 and 6). */
+/* WireGuard's four messages, byte for byte, and its limits, on one page (paper sections 5.4 and 6); and a fifth, which
+ * only Nightjar sends. */
 #ifndef WIRE_MESSAGE_H
 #define WIRE_MESSAGE_H
 
@@ -92,13 +93,17 @@ enum message_native_flags {
     /* The checksum of a whole, unfragmented TCP or UDP packet is the sum of its pseudo-header alone. */
     MESSAGE_NATIVE_PARTIAL_CHECKSUM = 1,
 };
+/* Of each key of native transport, in blocks of 16 bytes of whole datagrams; AES-GCM is what needs the limits. */
+#define REKEY_AFTER_BLOCKS (UINT64_C(1) << 34)
+#define REJECT_AFTER_BLOCKS (UINT64_C(1) << 35)
 #define MESSAGE_NATIVE_MIN (sizeof(struct message_transport) + sizeof(struct message_native_inner) + MESSAGE_TAG_SIZE)
 
 #define MESSAGE_TRANSPORT_MIN (sizeof(struct message_transport) + MESSAGE_TAG_SIZE) /* a keepalive */
 #define MESSAGE_HANDSHAKE_MAX sizeof(struct message_initiation)
 
 /* The door: the type of a datagram if its first four bytes and its length are those of a message, else MESSAGE_NONE.
- * Behind it, a handshake message has exactly its struct's size and a transport message at least its minimum. */
+ * Behind it, a handshake message has exactly its struct's size and a transport or native message at least its minimum.
+ */
 enum message_type message_classify(const uint8_t *datagram, size_t len);
 
 #endif

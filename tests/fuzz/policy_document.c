@@ -39,8 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct policy_names names = {.group = is_group, .device = is_device, .known = known};
     struct policy_error errors[4];
     struct rule_set *set = NULL;
+    struct policy_tests tests;
     uint32_t count;
-    int error = policy_read(&set, (const char *)data, size, &names, errors, 4, &count);
+    int error = policy_read_tested(&set, &tests, (const char *)data, size, &names, errors, 4, &count);
     must((error == 0) == (set != NULL));
     must((error == ERROR_MALFORMED) == (count > 0) && count <= 4);
     must_be_in_order(errors, count);
@@ -49,6 +50,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(policy_print(set, line, sizeof(line)) >= 0);
         must(policy_subjects(set, NULL, 0) <= 2 * set->count);
     }
+    for (uint32_t i = 0; i < tests.count; i++)
+        must(tests.all[i].from[0] && tests.all[i].to[0] && tests.all[i].protocol);
+    policy_tests_free(&tests);
     rule_set_free(set);
     return 0;
 }

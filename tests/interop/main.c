@@ -143,6 +143,7 @@ static int open_engine(struct device *d, const struct arguments *a)
     struct tun *tun;
     struct tun_options tun_options = {.no_offloads = a->no_offloads, .mtu = MTU_DEFAULT};
     struct engine_options options = {.dark = a->dark,
+                                     .no_native = true,
                                      .no_offloads = a->no_offloads,
                                      .run_step = run_step,
                                      .persist = a->dark ? persist : NULL,

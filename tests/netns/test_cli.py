@@ -383,14 +383,17 @@ def test_status_is_the_daemons_word(trial):
               "head": {"index": 3, "hash": "ab" * 32}, "policy_version": 1,
               "strangers": {"darkened": True, "open": ["tcp/22"], "what": "Nothing but the ports that were kept open."},
               "peers": [{"device": "hub", "addresses": [], "path": {"kind": "relayed", "endpoint": None, "relay": "hub",
-                                                                    "rtt_us": 1500},
+                                                                    "rtt_us": 1500, "transport": "wireguard",
+                                                                    "why": "this NAT shows each destination another "
+                                                                           "port"},
                          "last_handshake_s": 4, "rx_bytes": 1000, "tx_bytes": 2500000}],
               "problems": [{"code": "clock-wrong", "what": "The clock is wrong.", "todo": "Set it."},
                            {"code": "ticket-reused", "device": "pump-3", "what": "Again.", "todo": "Find out."}]}
     with daemon(trial.state, {"status": status}):
         assert trial.json("status") == status
         out = trial.run("status")[0]
-    for piece in ("operator of network plant", "fd00::1", "entry 3", "relayed by hub, 1.5 ms", "1.0 kB", "2.5 MB",
+    for piece in ("operator of network plant", "fd00::1", "entry 3", "relayed by hub, 1.5 ms",
+                  "not direct: this NAT shows each destination another port", "1.0 kB", "2.5 MB",
                   "tcp/22", "! The clock is wrong. (clock-wrong)", "Set it.", "! pump-3: Again."):
         assert piece in out
 

@@ -71,12 +71,14 @@ static int seal_one(struct node *n, peer_id id, const uint8_t *packet, uint32_t 
     int error = ERROR_NOT_FOUND;
 
     notice->bits = 0;
-    if (len != 0)
-        memcpy(buffer + sizeof(struct message_transport), packet, len);
     reclaim_enter(&n->reader);
     struct peer *p = tunnel_peer(n->tunnel, id);
-    if (p)
-        error = tunnel_seal_batch(n->tunnel, n->crypto, p, &sealing, 1, 0, n->now.monotonic, notice);
+    if (p) {
+        struct tunnel_way way = tunnel_find_way(p, n->now.monotonic);
+        if (len != 0)
+            memcpy(buffer + way.headroom, packet, len);
+        error = tunnel_seal_batch(n->tunnel, n->crypto, p, &way, &sealing, 1, 0, n->now.monotonic, notice);
+    }
     bool known = p && tunnel_peer_endpoint(p, &to);
     reclaim_leave(&n->reader);
     if (error == 0 && known) {
@@ -182,6 +184,7 @@ static void carry_out(struct node *n, const struct tunnel_action *action)
         n->tally.spoke++;
         break;
     case TUNNEL_ACTION_GATE:
+        n->tally.gates++;
         break;
     case TUNNEL_ACTION_INTRUDER:
         n->tally.intruders++;
@@ -268,18 +271,32 @@ static void open_one(struct node *n, const struct endpoint *from, const uint8_t 
         node_notice(n, &notice);
 }
 
+/* What comes twice under our gate key is not looked at again. */
+static bool judge(struct node *n, struct tunnel_event *event, const uint8_t *bytes, size_t len)
+{
+    if (!tunnel_mac1_holds(n->tunnel, n->crypto, bytes, len))
+        return false;
+    reclaim_enter(&n->reader);
+    enum tunnel_gate_verdict gate = tunnel_gate_judge(n->tunnel, n->crypto, bytes, len);
+    reclaim_leave(&n->reader);
+    event->datagram.gated = gate == TUNNEL_GATE_HELD;
+    return gate != TUNNEL_GATE_REPEATED;
+}
+
 void node_datagram(struct node *n, const struct endpoint *from, const uint8_t *bytes, size_t len)
 {
     enum message_type type = message_classify(bytes, len);
     if (type == MESSAGE_NONE)
         return;
-    if (type == MESSAGE_TRANSPORT) {
+    if (type == MESSAGE_TRANSPORT || type == MESSAGE_NATIVE) {
         open_one(n, from, bytes, len);
         return;
     }
-    step(n,
-         &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM,
-                                .datagram = {.bytes = bytes, .len = len, .from = *from, .under_load = n->under_load}});
+    struct tunnel_event event = {.kind = TUNNEL_EVENT_DATAGRAM,
+                                 .datagram = {.bytes = bytes, .len = len, .from = *from, .under_load = n->under_load}};
+    if (type == MESSAGE_INITIATION && !judge(n, &event, bytes, len))
+        return;
+    step(n, &event);
 }
 
 /* ---- Life and configuration ---- */
@@ -287,12 +304,17 @@ void node_datagram(struct node *n, const struct endpoint *from, const uint8_t *b
 int node_start_with_key(struct node *n, const struct node_owner *owner, uint64_t seed, bool dark,
                         const uint8_t private_key[X25519_SIZE])
 {
-    *n = (struct node){
-        .random = seed, .owner = owner, .now = n->now, .context = n->context, .number = n->number, .dark = dark};
+    *n = (struct node){.random = seed,
+                       .owner = owner,
+                       .now = n->now,
+                       .context = n->context,
+                       .number = n->number,
+                       .dark = dark,
+                       .aeads = n->aeads};
     int error = crypto_new(&n->crypto, CRYPTO_BULK_OPENSSL);
     if (error != 0)
         return error;
-    struct tunnel_options options = {.dark = dark, .entropy = {.fill = fill, .context = n}};
+    struct tunnel_options options = {.dark = dark, .entropy = {.fill = fill, .context = n}, .aeads = n->aeads};
     error = tunnel_new(&n->tunnel, &options);
     if (error != 0) {
         crypto_free(n->crypto);

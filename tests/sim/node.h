@@ -39,6 +39,7 @@ struct node_tally {
     uint64_t links_down;
     uint64_t intruders;
     uint64_t spoke;  /* from elsewhere than a steered path */
+    uint64_t gates;  /* our gate key was replaced */
     uint64_t frames; /* control frames that came */
 };
 
@@ -63,6 +64,7 @@ struct node {
     const struct node_owner *owner;
     void *context; /* the owner's, as the next one; both outlive a restart */
     uint32_t number;
+    uint32_t aeads; /* the owner's, before a start: what it offers for native transport */
     bool dark;
 };
 

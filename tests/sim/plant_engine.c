@@ -124,7 +124,8 @@ static int seal(struct plant_node *n, struct peer *peer, uint8_t *at, uint32_t *
 {
     struct sealing sealing = {.at = at, .len = *len};
     struct tunnel_notice notice;
-    int error = tunnel_seal_batch(n->tunnel, n->plant->c, peer, &sealing, 1, mtu, plant_monotonic(n->plant), &notice);
+    int error =
+        tunnel_seal_batch(n->tunnel, n->plant->c, peer, NULL, &sealing, 1, mtu, plant_monotonic(n->plant), &notice);
     notice_later(n, &notice);
     *len = sealing.sealed_len;
     return error;
@@ -133,7 +134,8 @@ static int seal(struct plant_node *n, struct peer *peer, uint8_t *at, uint32_t *
 static void ask(struct plant_node *n, struct peer *missing)
 {
     struct tunnel_notice notice;
-    int error = tunnel_seal_batch(n->tunnel, n->plant->c, missing, NULL, 0, 0, plant_monotonic(n->plant), &notice);
+    int error =
+        tunnel_seal_batch(n->tunnel, n->plant->c, missing, NULL, NULL, 0, 0, plant_monotonic(n->plant), &notice);
     (void)error;
     notice_later(n, &notice);
 }
@@ -411,7 +413,7 @@ static void run_inside(struct plant_node *n, const struct plant_job *j)
     uint8_t copy[PLANT_DATAGRAM_MAX];
     memcpy(copy, j->bytes + sizeof(from), len);
     enum message_type type = message_classify(copy, len);
-    if (type == MESSAGE_TRANSPORT)
+    if (type == MESSAGE_TRANSPORT || type == MESSAGE_NATIVE)
         open_one(n, &from, copy, len);
     else
         handshake(n, &from, copy, len, type);
@@ -523,7 +525,7 @@ void plant_datagram(struct plant_node *n, const struct endpoint *from, const uin
     uint8_t copy[PLANT_DATAGRAM_MAX];
     memcpy(copy, bytes, len);
     enum message_type type = message_classify(copy, len);
-    if (type == MESSAGE_TRANSPORT)
+    if (type == MESSAGE_TRANSPORT || type == MESSAGE_NATIVE)
         open_one(n, from, copy, len);
     else if (type != MESSAGE_NONE)
         handshake(n, from, copy, len, type);

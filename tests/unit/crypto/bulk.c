@@ -109,20 +109,26 @@ static void nonce_is_four_zero_bytes_and_the_counter_little_endian(void **state)
     assert_hex(nonce, "000000000102030405060708");
 }
 
-/* Those of the published vectors whose nonce begins with 32 zero bits. */
+/* Those of the published vectors whose nonce begins with 32 zero bits; by the key alone, and with it made ready by one
+ * library or the other. */
 static void known_answers(void **state)
 {
     struct fixture *f = *state;
     size_t seen = 0;
-    for (size_t i = 0; i < 2 * LENGTH(aead_vectors); i++) {
-        size_t v = i / 2;
+    for (size_t i = 0; i < 6 * LENGTH(aead_vectors); i++) {
+        size_t v = i / 6;
+        struct crypto_ready_key *ready = NULL;
         struct octets key = hex(aead_vectors[v].key), nonce = hex(aead_vectors[v].nonce), ad = hex(aead_vectors[v].ad);
         struct octets text = hex(aead_vectors[v].text), sealed = hex(aead_vectors[v].sealed), work = text;
         if (!is_zero(nonce.bytes, 4))
             continue;
+        if (i / 2 % 3 != 0)
+            assert_int_equal(
+                crypto_ready_key_new(f->crypto[i / 2 % 3 - 1], &ready, aead_vectors[v].aead, key.bytes), 0);
         struct le64 counter;
         memcpy(counter.b, nonce.bytes + 4, sizeof(counter.b));
         struct aead_op op = {.key = key.bytes,
+                             .ready = ready,
                              .text = work.bytes,
                              .ad = ad.len ? ad.bytes : NULL,
                              .len = (uint32_t)text.len,
@@ -136,9 +142,52 @@ static void known_answers(void **state)
         crypto_open_batch(f->crypto[i % 2], aead_vectors[v].aead, &op, 1);
         assert_int_equal(op.result, 0);
         assert_memory_equal(work.bytes, text.bytes, text.len);
+        crypto_ready_key_free(ready);
         seen++;
     }
-    assert_int_equal(seen, 6);
+    assert_int_equal(seen, 18);
+}
+
+/* The keys of a batch, each made ready by the library that `maker` says. */
+static void make_ready(struct batch *b, struct crypto *maker, enum aead aead, struct crypto_ready_key *ready[KEYS])
+{
+    for (size_t i = 0; i < KEYS; i++)
+        assert_int_equal(crypto_ready_key_new(maker, &ready[i], aead, b->keys[i]), 0);
+    for (size_t i = 0; i < b->count; i++)
+        b->ops[i].ready = ready[(size_t)(b->ops[i].key - b->keys[0]) / AEAD_KEY_SIZE];
+}
+
+static void keys_made_ready_seal_and_open_as_the_keys_themselves(void **state)
+{
+    struct fixture *f = *state;
+    struct crypto *other;
+    assert_int_equal(crypto_new(&other, CRYPTO_BULK_BEST), 0);
+    for (size_t round = 0; round < 200; round++) {
+        enum aead aead = aeads[round % 2];
+        struct crypto_ready_key *ready[KEYS];
+        random_batch(&batch, &f->seed, random_below(&f->seed, BATCH_MAX + 1));
+        make_ready(&batch, f->crypto[round / 2 % 2], aead, ready);
+        seal(round / 4 % 2 ? other : f->crypto[1], aead, &batch);
+        assert_sealed_as_one_by_one(f->crypto[1], aead, &batch);
+        crypto_open_batch(round / 8 % 2 ? other : f->crypto[1], aead, batch.ops, batch.count);
+        for (size_t i = 0; i < batch.count; i++)
+            assert_opened(&batch, i);
+        for (size_t i = 0; i < KEYS; i++)
+            crypto_ready_key_free(ready[i]);
+    }
+    crypto_free(other);
+}
+
+static void no_key_made_ready_is_freed_as_well(void **state)
+{
+    (void)state;
+    crypto_ready_key_free(NULL);
+}
+
+static void chacha20_is_fast_everywhere(void **state)
+{
+    (void)state;
+    assert_true(crypto_is_fast(AEAD_CHACHA20_POLY1305));
 }
 
 static void batches_of_any_keys_and_lengths_are_sealed_as_one_by_one(void **state)
@@ -290,6 +339,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nonce_is_four_zero_bytes_and_the_counter_little_endian),
         cmocka_unit_test(known_answers),
+        cmocka_unit_test(keys_made_ready_seal_and_open_as_the_keys_themselves),
+        cmocka_unit_test(no_key_made_ready_is_freed_as_well),
+        cmocka_unit_test(chacha20_is_fast_everywhere),
         cmocka_unit_test(batches_of_any_keys_and_lengths_are_sealed_as_one_by_one),
         cmocka_unit_test(every_length_is_sealed_as_one_by_one),
         cmocka_unit_test(spoiled_packets_fail_and_their_neighbours_do_not),

@@ -48,7 +48,7 @@ static bool put_handshake(struct mailbox *box, uint16_t port)
     struct endpoint from = {.family = ENDPOINT_IPV4, .port = port};
     uint8_t bytes[MESSAGE_HANDSHAKE_MAX];
     memset(bytes, (uint8_t)port, sizeof(bytes));
-    return mailbox_put_handshake(box, bytes, sizeof(bytes), &from);
+    return mailbox_put_handshake(box, HANDSHAKE_UNGATED, bytes, sizeof(bytes), &from, port);
 }
 
 /* Whether the loop's next turn ends before the deadline. */
@@ -86,19 +86,19 @@ static void handshakes_are_taken_one_by_one_in_order(void **state)
 {
     struct fixture *f = *state;
     struct mail_handshake handshake;
-    uint32_t waiting;
     for (uint16_t round = 0; round < 3; round++) { /* the ring goes round */
-        for (uint16_t i = 0; i < 300; i++)
+        for (uint16_t i = 0; i < 200; i++)
             assert_true(put_handshake(&f->box, i));
-        for (uint16_t i = 0; i < 300; i++) {
-            assert_true(mailbox_take_handshake(&f->box, &handshake, &waiting));
-            assert_int_equal(waiting, 300 - i);
+        for (uint16_t i = 0; i < 200; i++) {
+            assert_int_equal(mailbox_waiting(&f->box, HANDSHAKE_UNGATED), 200 - i);
+            assert_true(mailbox_take_handshake(&f->box, HANDSHAKE_UNGATED, &handshake));
+            assert_int_equal(handshake.at, i);
             assert_int_equal(handshake.from.port, i);
             assert_int_equal(handshake.len, MESSAGE_HANDSHAKE_MAX);
             assert_int_equal(handshake.bytes[MESSAGE_HANDSHAKE_MAX - 1], (uint8_t)i);
         }
-        assert_false(mailbox_take_handshake(&f->box, &handshake, &waiting));
-        assert_int_equal(waiting, 0);
+        assert_false(mailbox_take_handshake(&f->box, HANDSHAKE_UNGATED, &handshake));
+        assert_int_equal(mailbox_waiting(&f->box, HANDSHAKE_UNGATED), 0);
     }
 }
 
@@ -106,11 +106,10 @@ static void a_full_ring_refuses_the_newest(void **state)
 {
     struct fixture *f = *state;
     struct mail_handshake handshake;
-    uint32_t waiting;
-    for (uint16_t i = 0; i < MAILBOX_HANDSHAKES_MAX; i++)
+    for (uint16_t i = 0; i < MAILBOX_UNGATED_MAX; i++)
         assert_true(put_handshake(&f->box, i));
     assert_false(put_handshake(&f->box, 9999));
-    assert_true(mailbox_take_handshake(&f->box, &handshake, &waiting));
+    assert_true(mailbox_take_handshake(&f->box, HANDSHAKE_UNGATED, &handshake));
     assert_int_equal(handshake.from.port, 0);
     assert_true(put_handshake(&f->box, 10000));
     assert_false(put_handshake(&f->box, 10001));
@@ -121,8 +120,38 @@ static void a_message_longer_than_any_handshake_is_refused(void **state)
     struct fixture *f = *state;
     const struct endpoint from = {.family = ENDPOINT_IPV4};
     uint8_t bytes[MESSAGE_HANDSHAKE_MAX + 1] = {0};
-    assert_false(mailbox_put_handshake(&f->box, bytes, sizeof(bytes), &from));
-    assert_int_equal(f->box.handshake_count, 0);
+    assert_false(mailbox_put_handshake(&f->box, HANDSHAKE_UNGATED, bytes, sizeof(bytes), &from, 0));
+    assert_int_equal(mailbox_waiting(&f->box, HANDSHAKE_UNGATED), 0);
+}
+
+static void each_class_has_room_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    const struct endpoint from = {.family = ENDPOINT_IPV4};
+    const uint8_t answer[sizeof(struct message_response)] = {MESSAGE_RESPONSE};
+    struct mail_handshake handshake;
+    for (uint16_t i = 0; i < MAILBOX_UNGATED_MAX; i++)
+        assert_true(put_handshake(&f->box, i));
+    assert_false(mailbox_has_room(&f->box, HANDSHAKE_UNGATED));
+    for (int class = HANDSHAKE_ANSWER; class <= HANDSHAKE_GATED; class ++) {
+        assert_true(mailbox_has_room(&f->box, class));
+        assert_true(mailbox_put_handshake(&f->box, class, answer, sizeof(answer), &from, 7));
+        assert_true(mailbox_take_handshake(&f->box, class, &handshake));
+        assert_int_equal(handshake.at, 7);
+    }
+}
+
+/* A cookie reply of a session's index is repeated at will by who saw it. */
+static void cookie_replies_leave_room_for_responses(void **state)
+{
+    struct fixture *f = *state;
+    const struct endpoint from = {.family = ENDPOINT_IPV4};
+    const uint8_t cookie[sizeof(struct message_cookie_reply)] = {MESSAGE_COOKIE_REPLY};
+    const uint8_t answer[sizeof(struct message_response)] = {MESSAGE_RESPONSE};
+    for (int i = 0; i < MAILBOX_COOKIES_MAX; i++)
+        assert_true(mailbox_put_handshake(&f->box, HANDSHAKE_ANSWER, cookie, sizeof(cookie), &from, 0));
+    assert_false(mailbox_put_handshake(&f->box, HANDSHAKE_ANSWER, cookie, sizeof(cookie), &from, 0));
+    assert_true(mailbox_put_handshake(&f->box, HANDSHAKE_ANSWER, answer, sizeof(answer), &from, 0));
 }
 
 static void the_first_of_many_wakes_and_the_rest_do_not(void **state)
@@ -142,12 +171,11 @@ static void mail_that_comes_after_the_mail_was_taken_wakes_though_a_handshake_wa
 {
     struct fixture *f = *state;
     struct mail_handshake handshake;
-    uint32_t waiting;
     assert_true(put_handshake(&f->box, 1));
     assert_true(is_woken_within(f, PATIENCE));
     take_all(f, 0);
     put(&f->box, 1);
-    assert_true(mailbox_take_handshake(&f->box, &handshake, &waiting));
+    assert_true(mailbox_take_handshake(&f->box, HANDSHAKE_UNGATED, &handshake));
     assert_true(is_woken_within(f, PATIENCE));
     take_all(f, 1);
 }
@@ -185,7 +213,7 @@ static void *write_mails(void *context)
 static uint32_t read_mails(struct fixture *f, uint32_t next[WRITERS], uint32_t *handshakes)
 {
     struct mail_handshake handshake;
-    uint32_t total = 0, count, waiting;
+    uint32_t total = 0, count;
     while (total < WRITERS * MAILS) {
         if (!is_woken_within(f, PATIENCE))
             break;
@@ -194,10 +222,10 @@ static uint32_t read_mails(struct fixture *f, uint32_t next[WRITERS], uint32_t *
             assert_int_equal((uint32_t)mail[i].peer, next[mail[i].peer >> 32]++);
         free(mail);
         total += count;
-        while (mailbox_take_handshake(&f->box, &handshake, &waiting))
+        while (mailbox_take_handshake(&f->box, HANDSHAKE_UNGATED, &handshake))
             ++*handshakes;
     }
-    while (mailbox_take_handshake(&f->box, &handshake, &waiting))
+    while (mailbox_take_handshake(&f->box, HANDSHAKE_UNGATED, &handshake))
         ++*handshakes;
     return total;
 }
@@ -217,7 +245,7 @@ static void nothing_of_several_writers_is_lost_or_waits_for_ever(void **state)
         late += writers[i].handshakes;
     }
     assert_int_equal(total, WRITERS * MAILS);
-    assert_int_equal(handshakes + f->box.handshake_count, late);
+    assert_int_equal(handshakes + mailbox_waiting(&f->box, HANDSHAKE_UNGATED), late);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_box, close_box)
@@ -228,6 +256,8 @@ int main(void)
         TEST(mail_is_taken_all_at_once_in_order),
         TEST(handshakes_are_taken_one_by_one_in_order),
         TEST(a_full_ring_refuses_the_newest),
+        TEST(each_class_has_room_of_its_own),
+        TEST(cookie_replies_leave_room_for_responses),
         TEST(a_message_longer_than_any_handshake_is_refused),
         TEST(the_first_of_many_wakes_and_the_rest_do_not),
         TEST(mail_that_comes_after_the_mail_was_taken_wakes_though_a_handshake_waits),

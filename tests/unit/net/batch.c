@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+#include "net/partial.h"
 #include "net/segment.h"
 
 uint8_t payload[PACKETS_MAX_LEN];
-const struct coalesce_options everything = {.tcp = true, .udp = true};
+const struct coalesce_options everything = {.tcp = true, .udp = true, .partial = true};
 
 struct batch batch;
 
@@ -56,7 +58,7 @@ void batch_restart(const struct coalesce_options *options)
     begin_with(options);
 }
 
-void add_bytes(const uint8_t *packet, uint32_t len)
+static uint8_t *keep(const uint8_t *packet, uint32_t len)
 {
     uint32_t i = batch.count++;
     batch.packets[i] = malloc(len);
@@ -64,7 +66,22 @@ void add_bytes(const uint8_t *packet, uint32_t len)
     batch.lens[i] = len;
     memcpy(batch.packets[i], packet, len);
     memcpy(batch.originals[i], packet, len);
-    assert_int_equal(coalesce_add(batch.c, batch.packets[i], len), 0);
+    return batch.packets[i];
+}
+
+void add_bytes(const uint8_t *packet, uint32_t len)
+{
+    assert_int_equal(coalesce_add(batch.c, keep(packet, len), len), 0);
+}
+
+void add_bytes_partial(const uint8_t *packet, uint32_t len, uint16_t field)
+{
+    struct partial p;
+    uint8_t *kept = keep(packet, len);
+    assert_true(slow_checksums_hold(kept, len));
+    assert_true(partial_find(&p, kept, len));
+    put_be16(kept + p.start + p.offset, field);
+    assert_int_equal(coalesce_add_partial(batch.c, kept, len), 0);
 }
 
 uint8_t *build(const struct packet_spec *spec, uint32_t *len)
@@ -89,6 +106,18 @@ void add_next_maybe_wrong(struct packet_spec *flow, uint32_t len, bool wrong)
 void add_next(struct packet_spec *flow, uint32_t len)
 {
     add_next_maybe_wrong(flow, len, false);
+}
+
+void add_next_partial(struct packet_spec *flow, uint32_t len)
+{
+    static uint64_t seed = 3;
+    uint32_t packet_len;
+    flow->payload = payload + flow->sequence % 1000;
+    flow->payload_len = len;
+    uint8_t *packet = build(flow, &packet_len);
+    add_bytes_partial(packet, packet_len, (uint16_t)(1 + random_below(&seed, UINT16_MAX)));
+    flow->sequence += len;
+    flow->id++;
 }
 
 void take_writes(void)

@@ -37,11 +37,17 @@ int batch_end(void **state);
 void batch_restart(const struct coalesce_options *options);
 
 void add_bytes(const uint8_t *packet, uint32_t len);
+/* A packet with a right checksum, added as its sender sends it partial: `field` in the checksum's place. What comes out
+ * of the kernel must be the packet with the right one. */
+void add_bytes_partial(const uint8_t *packet, uint32_t len, uint16_t field);
 /* The packet in static storage. */
 uint8_t *build(const struct packet_spec *spec, uint32_t *len);
 /* Adds the flow's next packet of `len` bytes of payload, its last byte wrong or not, and moves the flow on. */
 void add_next_maybe_wrong(struct packet_spec *flow, uint32_t len, bool wrong);
 void add_next(struct packet_spec *flow, uint32_t len);
+
+/* The same as partial ones, with anything but 0 in the field. */
+void add_next_partial(struct packet_spec *flow, uint32_t len);
 
 void take_writes(void);
 uint32_t gather(const struct coalesced *write, uint8_t *out);

@@ -62,6 +62,46 @@ bool slow_checksums_hold(const uint8_t *packet, uint32_t len)
     return slow_sum(slow_pseudo_sum(packet, protocol, len - start), packet + start, len - start) == 0xffff;
 }
 
+static bool slow_ip_is_plain(const uint8_t *packet, uint32_t len)
+{
+    if (packet[0] >> 4 == 6)
+        return len >= 40 && 40u + get_be16(packet + 4) == len;
+    bool ipv4 = packet[0] >> 4 == 4 && len >= 20;
+    bool options = ipv4 && (packet[0] & 15) != 5;
+    bool more = ipv4 && (packet[6] & 0x20) != 0;
+    bool later = ipv4 && ((packet[6] & 0x1f) != 0 || packet[7] != 0);
+    return ipv4 && !options && !more && !later && get_be16(packet + 2) == len && slow_sum(0, packet, 20) == 0xffff;
+}
+
+bool slow_may_be_partial(const uint8_t *packet, uint32_t len)
+{
+    if (len == 0 || len > 65535 || !slow_ip_is_plain(packet, len))
+        return false;
+    bool ipv4 = packet[0] >> 4 == 4;
+    uint32_t start = ipv4 ? 20 : 40, rest = len - start;
+    const uint8_t *transport = packet + start;
+    if (packet[ipv4 ? 9 : 6] == 17)
+        return rest >= 8 && get_be16(transport + 4) == rest && (transport[6] != 0 || transport[7] != 0);
+    if (packet[ipv4 ? 9 : 6] != 6 || rest < 20)
+        return false;
+    uint32_t header_len = (transport[12] >> 4) * 4u;
+    return header_len >= 20 && header_len <= rest;
+}
+
+void slow_complete(uint8_t *packet, uint32_t len, uint32_t start, uint32_t offset)
+{
+    uint16_t checksum = (uint16_t)~slow_sum(0, packet + start, len - start);
+    put_be16(packet + start + offset, checksum == 0 ? 0xffff : checksum);
+}
+
+void slow_leave_partial(uint8_t *packet, uint32_t len)
+{
+    bool ipv4 = packet[0] >> 4 == 4;
+    uint32_t start = ipv4 ? 20 : 40;
+    uint8_t protocol = packet[ipv4 ? 9 : 6];
+    put_be16(packet + start + (protocol == 6 ? 16 : 6), slow_pseudo_sum(packet, protocol, len - start));
+}
+
 static void build_ip(const struct packet_spec *spec, uint8_t *out, uint32_t len)
 {
     if (spec->version == 6) {

@@ -39,6 +39,13 @@ uint16_t slow_sum(uint16_t sum, const uint8_t *bytes, uint32_t len);
 /* Both checksums of a packet without IPv6 extension headers. */
 bool slow_checksums_hold(const uint8_t *packet, uint32_t len);
 
+/* What native transport may carry with a partial checksum, clause by clause. */
+bool slow_may_be_partial(const uint8_t *packet, uint32_t len);
+/* What a network card makes of a checksum that it was left: the sum from `start`, what the field holds included. */
+void slow_complete(uint8_t *packet, uint32_t len, uint32_t start, uint32_t offset);
+/* The sum of the pseudo-header in the field of a packet that may be partial. */
+void slow_leave_partial(uint8_t *packet, uint32_t len);
+
 /* A small generator, the same everywhere. */
 uint32_t random_next(uint64_t *seed);
 uint32_t random_below(uint64_t *seed, uint32_t limit);

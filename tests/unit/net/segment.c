@@ -237,6 +237,157 @@ static void single_packet_has_its_checksum_completed(void **state)
     }
 }
 
+/* What a network card makes of each segment is what went out whole. */
+static void assert_left_partial(const struct segmenter *s, uint32_t start, uint32_t offset)
+{
+    static uint8_t whole[PACKETS_MAX_LEN];
+    assert_true(segment_may_be_partial(s));
+    for (uint32_t i = 0; i < s->count; i++) {
+        uint32_t len = segment_len(s, i);
+        uint8_t *out = malloc(len);
+        segment_write_partial(s, i, out);
+        segment_write(s, i, whole);
+        memcpy(expected, out, len);
+        slow_leave_partial(expected, len);
+        assert_memory_equal(out, expected, len); /* its own pseudo-header's sum, which its length is in */
+        slow_complete(out, len, start, offset);
+        assert_memory_equal(out, whole, len);
+        assert_true(slow_checksums_hold(whole, len));
+        free(out);
+    }
+}
+
+static void packets_left_partial_complete_to_the_whole_ones(void **state)
+{
+    (void)state;
+    static const uint32_t lens[] = {0, 1, 99, 100, 101, 30001};
+    EACH_KIND(spec)
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
+        for (int gso = 0; gso < 2; gso++) {
+            spec.payload = payload;
+            spec.payload_len = lens[i];
+            struct virtio_net_hdr header = virtio_header(&spec, 100);
+            header.gso_type = gso ? header.gso_type : VIRTIO_NET_HDR_GSO_NONE;
+            struct segmenter s;
+            assert_int_equal(segment_start(&s, &header, super, build_super(&spec)), 0);
+            assert_left_partial(&s, header.csum_start, header.csum_offset);
+        }
+}
+
+static void what_came_with_a_whole_checksum_keeps_it(void **state)
+{
+    (void)state;
+    EACH_KIND(spec)
+    for (int wrong = 0; wrong < 2; wrong++) {
+        spec.payload = payload;
+        spec.payload_len = 77;
+        static const struct virtio_net_hdr plain, verified = {.flags = VIRTIO_NET_HDR_F_DATA_VALID};
+        uint32_t len = packet_build(&spec, super);
+        super[len - 1] ^= wrong ? 1 : 0;
+        for (int i = 0; i < 2; i++) {
+            struct segmenter s;
+            assert_int_equal(segment_start(&s, i == 0 ? &plain : &verified, super, len), 0);
+            assert_false(segment_may_be_partial(&s));
+            segment_write(&s, 0, expected);
+            assert_memory_equal(expected, super, len);
+        }
+    }
+}
+
+/* A field that is not the pseudo-header's sum: as a network card has it, wrong by as much afterwards. */
+static void wrong_sum_in_the_field_is_not_partial_and_stays_wrong(void **state)
+{
+    (void)state;
+    EACH_KIND(spec)
+    for (int gso = 0; gso < 2; gso++)
+        for (uint32_t by = 1; by < 0xffff; by += by < 3 ? 1 : 4099) {
+            spec.payload = payload;
+            spec.payload_len = 300;
+            struct virtio_net_hdr header = virtio_header(&spec, 100);
+            header.gso_type = gso ? header.gso_type : VIRTIO_NET_HDR_GSO_NONE;
+            uint32_t len = build_super(&spec);
+            uint8_t *field = super + header.csum_start + header.csum_offset, by_bytes[2];
+            put_be16(by_bytes, (uint16_t)by);
+            put_be16(field, slow_sum(get_be16(field), by_bytes, 2));
+            struct segmenter s;
+            assert_int_equal(segment_start(&s, &header, super, len), 0);
+            assert_int_equal(s.count, gso ? 3 : 1);
+            assert_false(segment_may_be_partial(&s));
+            for (uint32_t i = 0; i < s.count; i++) {
+                segment_write(&s, i, expected);
+                uint32_t segment = segment_len(&s, i);
+                assert_false(slow_checksums_hold(expected, segment));
+                uint8_t *at = expected + header.csum_start + header.csum_offset;
+                put_be16(at, slow_sum(get_be16(at), by_bytes, 2));
+                assert_true(slow_checksums_hold(expected, segment));
+            }
+        }
+}
+
+static void checksum_elsewhere_than_the_transports_is_not_partial(void **state)
+{
+    (void)state;
+    EACH_KIND(spec)
+    {
+        spec.payload = payload;
+        spec.payload_len = 300;
+        uint32_t len = build_super(&spec);
+        struct virtio_net_hdr header = virtio_header(&spec, 100), right = header;
+        struct segmenter s;
+        header.gso_type = right.gso_type = VIRTIO_NET_HDR_GSO_NONE;
+        for (uint32_t start = 0; start < 100; start++)
+            for (uint32_t offset = 0; offset < 100; offset++) {
+                header.csum_start = (uint16_t)start;
+                header.csum_offset = (uint16_t)offset;
+                assert_int_equal(segment_start(&s, &header, super, len), 0);
+                bool is_right = start == right.csum_start && offset == right.csum_offset;
+                assert_int_equal(segment_may_be_partial(&s), is_right);
+            }
+    }
+}
+
+static void make_fragment(uint8_t *packet)
+{
+    packet[6] |= 0x20;
+}
+static void make_options(uint8_t *packet)
+{
+    packet[0] = 0x46;
+}
+static void make_icmp(uint8_t *packet)
+{
+    packet[9] = 1;
+}
+static void make_longer(uint8_t *packet)
+{
+    packet[3]++;
+}
+static void make_udp_shorter(uint8_t *packet)
+{
+    packet[25]--;
+}
+
+static void what_is_not_plain_is_not_partial(void **state)
+{
+    (void)state;
+    static void (*const changes[])(uint8_t * packet) = {make_fragment, make_options, make_icmp, make_longer,
+                                                        make_udp_shorter};
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        struct packet_spec spec = packet_spec(4, 17);
+        spec.payload = payload;
+        spec.payload_len = 300;
+        uint32_t len = build_super(&spec);
+        struct virtio_net_hdr header = virtio_header(&spec, 0);
+        header.gso_type = VIRTIO_NET_HDR_GSO_NONE;
+        struct segmenter s;
+        changes[i](super);
+        put_be16(super + 10, 0);
+        put_be16(super + 10, (uint16_t)~slow_sum(0, super, 20));
+        assert_int_equal(segment_start(&s, &header, super, len), 0);
+        assert_false(segment_may_be_partial(&s));
+    }
+}
+
 static int started(const struct virtio_net_hdr *header, const uint8_t *packet, uint32_t len)
 {
     struct segmenter s;
@@ -368,6 +519,11 @@ int main(void)
         cmocka_unit_test(ipv4_options_are_repeated),
         cmocka_unit_test(single_packet_comes_out_as_it_is),
         cmocka_unit_test(single_packet_has_its_checksum_completed),
+        cmocka_unit_test(packets_left_partial_complete_to_the_whole_ones),
+        cmocka_unit_test(what_came_with_a_whole_checksum_keeps_it),
+        cmocka_unit_test(wrong_sum_in_the_field_is_not_partial_and_stays_wrong),
+        cmocka_unit_test(checksum_elsewhere_than_the_transports_is_not_partial),
+        cmocka_unit_test(what_is_not_plain_is_not_partial),
         cmocka_unit_test(cut_off_super_packet_is_malformed),
         cmocka_unit_test(headers_that_contradict_each_other_are_malformed),
         cmocka_unit_test(virtio_header_that_contradicts_the_packet_is_malformed),

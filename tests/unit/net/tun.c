@@ -91,6 +91,7 @@ static void assert_segments(int len, uint32_t count)
     struct segmenter s;
     assert_int_equal(segment_start(&s, &header, packet, (uint32_t)len), 0);
     assert_int_equal(s.count, count);
+    assert_true(segment_may_be_partial(&s)); /* the kernel leaves the pseudo-header's sum in the field */
     for (uint32_t i = 0; i < count; i++) {
         uint8_t out[2000];
         segment_write(&s, i, out);
@@ -352,22 +353,32 @@ static void write_packet(struct tun *tun, const struct packet_spec *spec)
     assert_int_equal(tun_write(tun, &header, &iov, 1), 0);
 }
 
-/* Writes three packets of 500 bytes that became one; the kernel must take it. */
-static void write_coalesced(struct tun *tun, struct packet_spec *flow, const uint8_t *data)
+static int add(struct coalescer *c, const struct packet_spec *spec, uint8_t *bytes, bool partial)
+{
+    uint32_t len = packet_build(spec, bytes);
+    if (!partial)
+        return coalesce_add(c, bytes, len);
+    put_be16(bytes + (spec->protocol == 6 ? 36 : 26), 0xbad1);
+    return coalesce_add_partial(c, bytes, len);
+}
+
+/* Writes up to three packets of 500 bytes that became one; the kernel must take it. */
+static void write_coalesced(struct tun *tun, struct packet_spec *flow, const uint8_t *data, uint32_t count,
+                            bool partial)
 {
     uint8_t packets[3][600];
     struct coalescer *c;
     struct coalesced write;
     assert_int_equal(coalesce_new(&c), 0);
-    coalesce_reset(c, &(struct coalesce_options){true, true});
-    for (int i = 0; i < 3; i++) {
+    coalesce_reset(c, &(struct coalesce_options){.tcp = true, .udp = true, .partial = tun_takes_partial(tun)});
+    for (uint32_t i = 0; i < count; i++) {
         flow->payload = data + i * 500;
         flow->payload_len = 500;
-        assert_int_equal(coalesce_add(c, packets[i], packet_build(flow, packets[i])), 0);
+        assert_int_equal(add(c, flow, packets[i], partial), 0);
         flow->sequence += 500;
     }
     assert_true(coalesce_next(c, &write));
-    assert_int_equal(write.packets, 3);
+    assert_int_equal(write.packets, count);
     assert_int_equal(tun_write(tun, &write.header, write.iov, write.count), 0);
     coalesce_free(c);
 }
@@ -390,11 +401,13 @@ static void udp_super_packets_pass_both_ways(void **state)
     uint8_t data[1500], datagram[600];
     fill_data(data, sizeof(data));
     struct packet_spec flow = packet_spec(4, 17);
-    write_coalesced(tun, &flow, data);
-    for (int i = 0; i < 3; i++) {
-        assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
-        assert_int_equal(recv(fd, datagram, sizeof(datagram), 0), 500);
-        assert_memory_equal(datagram, data + i * 500, 500);
+    for (int partial = 0; partial < 2; partial++) {
+        write_coalesced(tun, &flow, data, 3, partial != 0);
+        for (int i = 0; i < 3; i++) {
+            assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
+            assert_int_equal(recv(fd, datagram, sizeof(datagram), 0), 500);
+            assert_memory_equal(datagram, data + i * 500, 500);
+        }
     }
     assert_int_equal(setsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
     assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
@@ -403,6 +416,27 @@ static void udp_super_packets_pass_both_ways(void **state)
     assert_segments(1528, 3);
     close(fd);
     tun_close(tun);
+}
+
+/* With virtio headers the kernel completes it, without them it was completed here. */
+static void lone_partial_datagram_arrives(void **state)
+{
+    (void)state;
+    for (int no_offloads = 0; no_offloads < 2; no_offloads++) {
+        struct tun *tun = open_tun(no_offloads != 0);
+        assert_int_equal(tun_takes_partial(tun), !no_offloads);
+        support_run("ip address add 10.0.0.2/24 dev " NAME " && ip link set " NAME " up");
+        int fd = peer_socket(SOCK_DGRAM);
+        uint8_t data[500], datagram[600];
+        fill_data(data, sizeof(data));
+        struct packet_spec flow = packet_spec(4, 17);
+        write_coalesced(tun, &flow, data, 1, true);
+        assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
+        assert_int_equal(recv(fd, datagram, sizeof(datagram), 0), 500);
+        assert_memory_equal(datagram, data, 500);
+        close(fd);
+        tun_close(tun);
+    }
 }
 
 static void tcp_super_packets_pass_both_ways(void **state)
@@ -425,10 +459,13 @@ static void tcp_super_packets_pass_both_ways(void **state)
 
     flow.flags = 0x10;
     flow.sequence++;
-    write_coalesced(tun, &flow, data);
-    assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
-    assert_int_equal(recv(fd, received, sizeof(received), 0), 1500);
-    assert_memory_equal(received, data, 1500);
+    for (uint32_t partial = 0; partial < 2; partial++)
+        for (uint32_t count = 1; count <= 3; count++) {
+            write_coalesced(tun, &flow, data, count, partial != 0);
+            assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
+            assert_int_equal(recv(fd, received, sizeof(received), 0), count * 500);
+            assert_memory_equal(received, data, count * 500);
+        }
     assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
     int len;
     do { /* past more ACKs */
@@ -462,6 +499,7 @@ int main(void)
         cmocka_unit_test(adopted_descriptor_tells_its_name_and_flags),
         cmocka_unit_test(descriptor_of_something_else_is_not_adopted),
         cmocka_unit_test(udp_super_packets_pass_both_ways),
+        cmocka_unit_test(lone_partial_datagram_arrives),
         cmocka_unit_test(tcp_super_packets_pass_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

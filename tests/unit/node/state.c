@@ -18,8 +18,10 @@
 
 #include "../../../node/state_server.h"
 #include "../proc/disk.h"
+#include "crypto/crypto.h"
 #include "identity/ticket.h"
 #include "ledger/kept.h"
+#include "mesh/mesh.h"
 #include "net/loop.h"
 #include "proc/messages.h"
 #include "proc/permits.h"
@@ -312,6 +314,43 @@ static void status_says_who_where_and_by_which_path(void **state)
     assert_string_equal(open, "tcp/22");
     assert_true(up && darkened && version == 3 && rtt == 5 && rx == 8 && refused == 5);
     json_decref(a);
+}
+
+static json_t *path_of(struct bench *b, const struct ipc_peer_status *peer)
+{
+    ask(b, "{\"v\":1,\"cmd\":\"status\"}");
+    struct ipc_message m = expect(b->engine, IPC_ASK_STATUS);
+    struct ipc_status status = {.peer_count = 1};
+    memcpy(&status.number, m.bytes, sizeof(status.number));
+    assert_int_equal(ipc_send2(b->engine, IPC_STATUS, &status, sizeof(status), peer, sizeof(*peer)), 0);
+    json_t *a = answer(b);
+    json_t *path = json_incref(json_object_get(json_array_get(json_object_get(a, "peers"), 0), "path"));
+    json_decref(a);
+    return path;
+}
+
+static void status_says_why_a_peer_is_relayed_and_what_carries_it(void **state)
+{
+    struct bench *b = *state;
+    begin_member(b);
+    skip_start(b);
+    struct ipc_peer_status peer = {
+        .id = {2}, .path = IPC_PATH_RELAYED, .why = MESH_WHY_NAT_HERE, .native = 1 + AEAD_AES_256_GCM};
+    json_t *path = path_of(b, &peer);
+    assert_string_equal(json_string_value(json_object_get(path, "why")),
+                        "this NAT shows each destination another port");
+    assert_string_equal(json_string_value(json_object_get(path, "transport")), "native-aes-256-gcm");
+    json_decref(path);
+    peer.path = IPC_PATH_DIRECT;
+    peer.native = 0;
+    path = path_of(b, &peer);
+    assert_true(json_is_null(json_object_get(path, "why")));
+    assert_string_equal(json_string_value(json_object_get(path, "transport")), "wireguard");
+    json_decref(path);
+    peer.path = IPC_PATH_NONE;
+    path = path_of(b, &peer);
+    assert_true(json_is_null(json_object_get(path, "transport")));
+    json_decref(path);
 }
 
 static void ping_asks_the_engine_and_knows_only_whom_it_may_reach(void **state)
@@ -649,6 +688,7 @@ int main(void)
         state_test(what_is_said_rests_on_what_is_durable),
         state_test(a_full_disk_is_told_and_ends_nothing),
         state_test(status_says_who_where_and_by_which_path),
+        state_test(status_says_why_a_peer_is_relayed_and_what_carries_it),
         state_test(ping_asks_the_engine_and_knows_only_whom_it_may_reach),
         state_test(a_ping_of_whom_we_do_not_know_asks_for_an_introduction),
         state_test(down_is_told_the_parent),

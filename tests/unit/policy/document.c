@@ -283,6 +283,51 @@ static void printing_counts_what_does_not_fit(void **state)
     rule_set_free(o.set);
 }
 
+static void tests_mean_what_they_say(void **state)
+{
+    (void)state;
+    static const char text[] = "tests:\n"
+                               "  - {can: sensors, tcp: 1883, to: brokers}\n"
+                               "  - {cannot: plc-1, icmp: any, to: all}\n"
+                               "allow: [{from: all, to: all, udp: 1}]\n";
+    struct rule_set *set;
+    struct policy_tests tests;
+    struct policy_error error;
+    uint32_t count;
+    assert_int_equal(policy_read_tested(&set, &tests, text, strlen(text), &names, &error, 1, &count), 0);
+    assert_int_equal(set->count, 1);
+    assert_int_equal(tests.count, 2);
+    assert_true(tests.all[0].can);
+    assert_string_equal(tests.all[0].from, "sensors");
+    assert_string_equal(tests.all[0].to, "brokers");
+    assert_int_equal(tests.all[0].protocol, GRANT_TCP);
+    assert_int_equal(tests.all[0].port, 1883);
+    assert_int_equal(tests.all[0].line, 2);
+    assert_false(tests.all[1].can);
+    assert_int_equal(tests.all[1].protocol, GRANT_ICMP);
+    assert_string_equal(tests.all[1].to, "all");
+    policy_tests_free(&tests);
+    rule_set_free(set);
+}
+
+static void a_test_that_is_wrong_is_told_like_a_rule(void **state)
+{
+    (void)state;
+    must_fail("tests: 1", 1, 8, "is a list");
+    must_fail("tests: [1]", 1, 9, "a test is a map");
+    must_fail("tests: [{can: hub, to: hub}]", 1, 9, "about one thing");
+    must_fail("tests: [{can: hub, to: hub, tcp: 1, udp: 1}]", 1, 9, "about one thing");
+    must_fail("tests: [{tcp: 1, to: hub}]", 1, 9, "either \"can\" or \"cannot\"");
+    must_fail("tests: [{can: hub, cannot: hub, tcp: 1, to: hub}]", 1, 9, "either");
+    must_fail("tests: [{can: hub, tcp: 1}]", 1, 9, "lacks \"to\"");
+    must_fail("tests: [{can: nobody, tcp: 1, to: hub}]", 1, 15, "no group or device");
+    must_fail("tests: [{can: [hub], tcp: 1, to: hub}]", 1, 15, "here must stand the name");
+    must_fail("tests: [{can: hub, tcp: any, to: hub}]", 1, 25, "one port");
+    must_fail("tests: [{can: hub, tcp: 1-2, to: hub}]", 1, 25, "one port");
+    must_fail("tests: [{can: hub, publish: a/b, to: hub}]", 1, 29, "not supported yet");
+    must_fail("tests: [{can: hub, coap: a/b, to: hub}]", 1, 26, "not supported yet");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +340,8 @@ int main(void)
         cmocka_unit_test(a_file_of_more_than_a_mebibyte_is_refused),
         cmocka_unit_test(a_rule_may_have_256_separate_ranges_and_no_more),
         cmocka_unit_test(a_subject_gets_the_rules_that_name_it_on_either_side),
+        cmocka_unit_test(tests_mean_what_they_say),
+        cmocka_unit_test(a_test_that_is_wrong_is_told_like_a_rule),
         cmocka_unit_test(printing_counts_what_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,8 +65,8 @@ static bool seal_batch(struct sealer *s)
     for (int i = 0; i < BATCH; i++)
         packets[i] = (struct sealing){.at = bytes[i], .len = 20};
     reclaim_enter(&s->reader);
-    int error = tunnel_seal_batch(s->node->tunnel, s->crypto, tunnel_peer(s->node->tunnel, s->peer), packets, BATCH, 0,
-                                  s->node->now.monotonic, &notice);
+    int error = tunnel_seal_batch(s->node->tunnel, s->crypto, tunnel_peer(s->node->tunnel, s->peer), NULL, packets,
+                                  BATCH, 0, s->node->now.monotonic, &notice);
     reclaim_leave(&s->reader);
     for (int i = 0; i < BATCH && error == 0; i++)
         s->counters[s->sealed++] = get_le64(((const struct message_transport *)packets[i].at)->counter);
