@@ -18,6 +18,7 @@
 #include "net/loop.h"
 #include "net/memory.h"
 #include "proc/drop.h"
+#include "proc/landlock.h"
 #include "proc/log.h"
 #include "proc/sandbox.h"
 #include "report.h"
@@ -389,6 +390,8 @@ static int confine(struct parent *p)
         report_failure(&p->report, "The daemon's processes cannot be confined: %s", error_sentence(error));
     else if (!sandbox_exists())
         log_line("warning", "sandbox", "what=\"built without: the processes' system calls are not filtered\"");
+    else if (!landlock_exists())
+        log_line("warning", "sandbox", "what=\"this kernel has no Landlock: files are guarded by their modes alone\"");
     return error;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "proc/landlock.h"
 #include "proc/sandbox.h"
 
 #define FD_LAST 63 /* of DROP_FD */
@@ -117,6 +118,8 @@ int drop_privileges(const struct drop *what)
     /* After the change of ids, which resets both: no dumps, no tracing, and no life without the parent. */
     if (error == 0 && (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0))
         error = ERROR_PERMISSION;
+    if (error == 0)
+        error = landlock_enter(what->role);
     return error == 0 ? sandbox_enter(what->role) : error; /* last: what is above is not among its calls */
 }
 
