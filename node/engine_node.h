@@ -58,6 +58,8 @@ int hear_parent(struct engine_node *n, const struct ipc_message *message);
 /* `grants` are out_count and then in_count of them. */
 void peer_device(struct engine_node *n, const struct ipc_device *d, const struct ipc_grant *grants);
 void peer_gone(struct engine_node *n, const struct device_id *id);
+/* We became a relay, or are none any more: which paths we decide follows from it. */
+void peer_steer_all(struct engine_node *n);
 /* Applies which of our keys we initiate under, and answer on. */
 void peer_apply_keys(struct engine_node *n);
 
@@ -65,5 +67,7 @@ void peer_apply_keys(struct engine_node *n);
 
 must_check int mesh_glue_new(struct engine_node *n);
 void mesh_glue_options(struct engine_node *n, struct engine_options *options);
+/* Once the engine is there: what our hellos say of it. */
+void mesh_glue_offer(struct engine_node *n);
 
 #endif

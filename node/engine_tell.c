@@ -69,12 +69,14 @@ static void describe(struct engine_node *n, const struct engine_device *d, struc
     memcpy(out->id, d->id.bytes, sizeof(out->id));
     describe_path(n, d, out);
     out->rtt = mesh_rtt(n->mesh, &d->id);
+    out->why = mesh_why(n->mesh, &d->id);
     out->refused = engine_refused(n->engine, d->peer);
     if (tunnel_peer_info(engine_tunnel(n->engine), d->peer, &info) != 0)
         return;
     out->last_handshake = info.last_handshake;
     out->rx_bytes = info.rx_bytes;
     out->tx_bytes = info.tx_bytes;
+    out->native = info.native;
     wipe(&info, sizeof(info));
 }
 

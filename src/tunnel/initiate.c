@@ -294,7 +294,6 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
         count(&t->counters.bad_handshake);
         return;
     }
-    peer_met(p, &step->from, now.monotonic, actions);
     session_begin_as_initiator(s, p->handshake);
     retire_handshake(p);
     add_bytes(&p->rx_bytes, sizeof(struct message_response));
@@ -304,6 +303,7 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
     timers_arm(p);
     count(&t->counters.handshakes);
     action_link(actions, p, true);
+    peer_heard(p, &step->from, actions); /* only now, so that whoever is told has a session to ask in */
 
     /* What was staged, or a keepalive, confirms the session to the responder (paper section 6.5). */
     action_flush(actions, p, true);

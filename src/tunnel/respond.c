@@ -182,7 +182,7 @@ void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel
         action_add(actions, TUNNEL_ACTION_INTRUDER)->intruder.peer = p->id;
         return;
     }
-    peer_met(p, &step->from, now.monotonic, actions);
+    peer_heard(p, &step->from, actions);
     add_bytes(&p->rx_bytes, sizeof(struct message_initiation));
     timers_packet_received(p, now.monotonic);
     respond(p, step, now.monotonic, actions);

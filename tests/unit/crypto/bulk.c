@@ -123,8 +123,8 @@ static void known_answers(void **state)
         if (!is_zero(nonce.bytes, 4))
             continue;
         if (i / 2 % 3 != 0)
-            assert_int_equal(
-                crypto_ready_key_new(f->crypto[i / 2 % 3 - 1], &ready, aead_vectors[v].aead, key.bytes), 0);
+            assert_int_equal(crypto_ready_key_new(f->crypto[i / 2 % 3 - 1], &ready, aead_vectors[v].aead, key.bytes),
+                             0);
         struct le64 counter;
         memcpy(counter.b, nonce.bytes + 4, sizeof(counter.b));
         struct aead_op op = {.key = key.bytes,
