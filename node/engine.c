@@ -194,8 +194,10 @@ static int open_node(struct engine_node *n, struct tun *tun)
         return error;
     }
     error = open_engine(n, tun);
-    if (error == 0)
+    if (error == 0) {
+        mesh_glue_offer(n);
         error = open_links(n, controller);
+    }
     return error == 0 ? open_timer(n) : error;
 }
 

@@ -24,6 +24,7 @@ static void hear_self(struct engine_node *n, const uint8_t *bytes, size_t len)
     engine_set_relay_rate(n->engine, n->self.relay_rate);
     mesh_self(n->mesh, &id, n->self.relay, n->self.joining, engine_node_now());
     peer_apply_keys(n);
+    peer_steer_all(n);
 }
 
 static void hear_device(struct engine_node *n, const uint8_t *bytes, size_t len)

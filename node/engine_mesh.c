@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "engine_node.h"
+#include "net/netlink_local.h"
 
 static peer_id peer_of(struct engine_node *n, const struct device_id *id)
 {
@@ -19,11 +20,47 @@ static void on_send(void *context, const struct device_id *to, const uint8_t *fr
     engine_send_frame(n->engine, peer_of(n, to), frame, len);
 }
 
+static struct endpoint endpoint_of(const struct underlay *where)
+{
+    struct endpoint endpoint = {.port = where->port, .family = where->family};
+    memcpy(endpoint.address, where->address, sizeof(endpoint.address));
+    return endpoint;
+}
+
+static void on_send_by(void *context, const struct device_id *to, const struct mesh_way *way, const uint8_t *frame,
+                       size_t len)
+{
+    struct engine_node *n = context;
+    struct endpoint by = way->kind == MESH_PATH_RELAYED ? endpoint_relayed(to->bytes, peer_of(n, &way->relay))
+                                                        : endpoint_of(&way->endpoint);
+    engine_send_frame_by(n->engine, peer_of(n, to), &by, frame, len);
+}
+
+/* Without memory for them initiations go by the path in use alone. */
+static void on_candidates(void *context, const struct device_id *to, const struct underlay *list, uint32_t count)
+{
+    struct engine_node *n = context;
+    struct endpoint endpoints[ENGINE_CANDIDATES_MAX];
+    uint32_t most = count < ENGINE_CANDIDATES_MAX ? count : ENGINE_CANDIDATES_MAX;
+    for (uint32_t i = 0; i < most; i++)
+        endpoints[i] = endpoint_of(&list[i]);
+    (void)!engine_set_candidates(n->engine, peer_of(n, to), endpoints, most);
+}
+
+static void on_heard(void *context, const struct device_id *from, uint32_t session, uint64_t aeads, const uint8_t *gate)
+{
+    struct engine_node *n = context;
+    peer_id peer = peer_of(n, from);
+    if (session != 0)
+        engine_set_native(n->engine, peer, session, aeads);
+    if (gate)
+        engine_set_gate(n->engine, peer, gate);
+}
+
 static void on_direct(void *context, const struct device_id *to, const struct underlay *where)
 {
     struct engine_node *n = context;
-    struct endpoint endpoint = {.port = where->port, .family = where->family};
-    memcpy(endpoint.address, where->address, sizeof(endpoint.address));
+    struct endpoint endpoint = endpoint_of(where);
     int error = engine_set_direct(n->engine, peer_of(n, to), &endpoint);
     if (error == ERROR_MEMORY)
         engine_node_end(n, error);
@@ -143,6 +180,9 @@ static void on_entropy(void *context, uint8_t *out, size_t len)
 int mesh_glue_new(struct engine_node *n)
 {
     const struct mesh_ops ops = {.send = on_send,
+                                 .send_by = on_send_by,
+                                 .candidates = on_candidates,
+                                 .heard = on_heard,
                                  .direct = on_direct,
                                  .relayed = on_relayed,
                                  .forget = on_forget,
@@ -166,6 +206,13 @@ static void on_step(void *context, const struct static_step *step)
     tell_step(context, step);
 }
 
+static struct underlay underlay_of(const struct endpoint *endpoint)
+{
+    struct underlay where = {.port = endpoint->port, .family = endpoint->family};
+    memcpy(where.address, endpoint->address, sizeof(where.address));
+    return where;
+}
+
 /* False: through a relay that is not known any more. */
 static bool way_of(struct engine_node *n, const struct endpoint *from, struct mesh_way *out)
 {
@@ -177,8 +224,7 @@ static bool way_of(struct engine_node *n, const struct endpoint *from, struct me
             out->relay = relay->id;
         return relay;
     }
-    out->endpoint = (struct underlay){.port = from->port, .family = from->family};
-    memcpy(out->endpoint.address, from->address, sizeof(out->endpoint.address));
+    out->endpoint = underlay_of(from);
     return true;
 }
 
@@ -189,6 +235,39 @@ static void on_frame(void *context, peer_id from, const struct engine_arrival *b
     const struct engine_device *d = engine_devices_find_peer(&n->devices, from);
     if (d && way_of(n, &by->from, &arrival.way))
         mesh_frame(n->mesh, &d->id, &arrival, bytes, len, engine_node_now());
+}
+
+static void on_spoke(void *context, peer_id peer, const struct endpoint *from)
+{
+    struct engine_node *n = context;
+    struct mesh_way way;
+    const struct engine_device *d = engine_devices_find_peer(&n->devices, peer);
+    if (d && way_of(n, from, &way))
+        mesh_spoke(n->mesh, &d->id, &way, engine_node_now());
+}
+
+static void on_local(void *context, const struct endpoint *list, uint32_t count)
+{
+    struct engine_node *n = context;
+    struct underlay where[NETLINK_LOCAL_MAX];
+    uint32_t most = count < NETLINK_LOCAL_MAX ? count : NETLINK_LOCAL_MAX;
+    for (uint32_t i = 0; i < most; i++)
+        where[i] = underlay_of(&list[i]);
+    mesh_local(n->mesh, where, most, engine_node_now());
+}
+
+static void on_gate(void *context, const uint8_t gate[MESSAGE_COOKIE_SIZE])
+{
+    struct engine_node *n = context;
+    if (n->engine) /* while it begins, there is nobody to tell yet: mesh_glue_offer */
+        mesh_offer(n->mesh, engine_aeads(n->engine), gate, engine_node_now());
+}
+
+void mesh_glue_offer(struct engine_node *n)
+{
+    uint8_t gate[MESSAGE_COOKIE_SIZE];
+    engine_gate(n->engine, gate);
+    mesh_offer(n->mesh, engine_aeads(n->engine), gate, engine_node_now());
 }
 
 static void on_wanted(void *context, peer_id peer, const uint8_t *address, size_t len)
@@ -233,6 +312,9 @@ void mesh_glue_options(struct engine_node *n, struct engine_options *options)
 {
     options->begin_step = on_step;
     options->frame = on_frame;
+    options->spoke = on_spoke;
+    options->local = on_local;
+    options->gate = on_gate;
     options->wanted = on_wanted;
     options->link = on_link;
     options->intruder = on_intruder;

@@ -45,6 +45,7 @@ void engine_node_end(struct engine_node *n, int error);
 void tell_state(struct engine_node *n, uint16_t kind, const void *message, size_t len, const void *tail,
                 size_t tail_len);
 void tell_step(struct engine_node *n, const struct static_step *step);
+void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE]);
 /* The whole status, in as many messages as it takes. */
 void tell_status(struct engine_node *n, uint32_t number);
 /* What lives with a device; NULL: nobody. */
@@ -62,6 +63,8 @@ int hear_parent(struct engine_node *n, const struct ipc_message *message);
 /* `grants` are out_count and then in_count of them. */
 void peer_device(struct engine_node *n, const struct ipc_device *d, const struct ipc_grant *grants);
 void peer_gone(struct engine_node *n, const struct device_id *id);
+/* We became a relay, or are none any more: which paths we decide follows from it. */
+void peer_steer_all(struct engine_node *n);
 /* Once a turn: who is no peer any more is left with a gate key that is good for nothing. */
 void peer_settle(struct engine_node *n);
 /* Applies which of our keys we initiate under, and answer on. */
@@ -71,5 +74,7 @@ void peer_apply_keys(struct engine_node *n);
 
 must_check int mesh_glue_new(struct engine_node *n);
 void mesh_glue_options(struct engine_node *n, struct engine_options *options);
+/* Once the engine is there: what our hellos say of it. */
+void mesh_glue_offer(struct engine_node *n);
 
 #endif

@@ -86,6 +86,7 @@ static void remove_peer(struct engine_node *n, struct engine_device *known)
     struct tunnel_actions actions;
     peer_id peer = known->peer;
     actions.count = 0;
+    tell_peer_gone(n, known->static_key);
     n->member_gone |= (known->flags & MESH_MEMBER) != 0;
     engine_devices_remove(&n->devices, known);
     tunnel_peer_remove(engine_tunnel(n->engine), peer, &actions);
@@ -138,6 +139,21 @@ static int tell_mesh(struct engine_node *n, const struct engine_device *known, c
     return mesh_device(n->mesh, &out, engine_node_now());
 }
 
+/* Between a relay and its members nothing is to be decided: it is where it was said to be, and they are where they
+ * speak from. */
+static void steer(struct engine_node *n, const struct engine_device *known)
+{
+    bool member = (known->flags & MESH_MEMBER) && !(known->flags & (MESH_RELAY | MESH_INVITE | MESH_USED_INVITE));
+    engine_set_steered(n->engine, known->peer, member && n->has_self && !n->self.relay);
+}
+
+void peer_steer_all(struct engine_node *n)
+{
+    const struct engine_device *d = engine_devices_next(&n->devices, NULL);
+    for (; d; d = engine_devices_next(&n->devices, d))
+        steer(n, d);
+}
+
 void peer_device(struct engine_node *n, const struct ipc_device *d, const struct ipc_grant *grants)
 {
     struct device_id id;
@@ -153,6 +169,7 @@ void peer_device(struct engine_node *n, const struct ipc_device *d, const struct
         error = set_grants(n, known->peer, d, grants);
     set_addresses(n, known, d);
     known->flags = d->flags;
+    steer(n, known);
     if (error == 0)
         error = tell_mesh(n, known, d);
     if (error != 0)

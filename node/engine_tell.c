@@ -33,6 +33,13 @@ void tell_step(struct engine_node *n, const struct static_step *step)
     wipe(&told, sizeof(told));
 }
 
+void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE])
+{
+    struct ipc_key gone;
+    memcpy(gone.key, static_key, sizeof(gone.key));
+    tell(n, &n->keys, IPC_PEER_GONE, &gone, sizeof(gone), NULL, 0);
+}
+
 /* ---- Status ---- */
 
 #define PEERS_A_MESSAGE ((IPC_MESSAGE_MAX - 4096) / sizeof(struct ipc_peer_status))
@@ -70,12 +77,14 @@ static void describe(struct engine_node *n, const struct engine_device *d, struc
     memcpy(out->id, d->id.bytes, sizeof(out->id));
     describe_path(n, d, out);
     out->rtt = mesh_rtt(n->mesh, &d->id);
+    out->why = mesh_why(n->mesh, &d->id);
     out->refused = engine_refused(n->engine, d->peer);
     if (tunnel_peer_info(engine_tunnel(n->engine), d->peer, &info) != 0)
         return;
     out->last_handshake = info.last_handshake;
     out->rx_bytes = info.rx_bytes;
     out->tx_bytes = info.tx_bytes;
+    out->native = info.native;
     wipe(&info, sizeof(info));
 }
 

@@ -153,6 +153,9 @@ static json_t *problems_json(struct state *s)
     if (self->controller && s->controller_down)
         add_problem(list, "controller-down", NULL, "The controller on this host is not running.",
                     "It is started again by itself; if it stays so, look at the daemon's log.");
+    if (s->setup.unconfined)
+        add_problem(list, "not-sandboxed", NULL, "The daemon was built without system call filters.",
+                    "Build it with -Dsandbox=true, and without a sanitizer, for anything but tests.");
     add_replica_problems(s, list);
     add_refusals(s, list);
     return list;

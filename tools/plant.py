@@ -1,5 +1,5 @@
 """A small plant for tests, demonstrations and benchmarks: an operator's machine, a public host, two sites behind
-routers with NAT, and a stranger on the public side; all in namespaces of a World (world.py).
+routers with NAT (symmetric unless said otherwise, so that members meet by the hub), and a stranger on the public side; all in namespaces of a World (world.py).
 
     with Plant() as plant:
         plant.found()                                   # nightjar init, and join on the hub; all of them up
@@ -33,15 +33,21 @@ def missing_programs():
     return [name for name in ("nightjar", "nightjard", "nightjar-controller") if not os.access(program(name), os.X_OK)]
 
 
-class Site:
-    """A local network behind a router that masquerades with ports of its own and lets nothing in by itself."""
+NATS = {
+    "symmetric": "to :20000-60000 random",  # another port toward each destination
+    "home": "",                             # the inner port, toward all of them, as long as it is free
+}
 
-    def __init__(self, world, internet, name):
+
+class Site:
+    """A local network behind a router that masquerades, as NATS say, and lets nothing in by itself."""
+
+    def __init__(self, world, internet, name, nat="symmetric"):
         self.world, self.name = world, name
         self.router = world.attach(world.router(f"{name}-nat"), internet)
         outside = self.router.device
         self.outside = self.router.v4
-        self.router.masquerade(outside)
+        self.router.rule("srcnat", f'oifname "{outside}" meta l4proto {{ tcp, udp }} masquerade {NATS[nat]}')
         self.router.rule("input", f'iifname "{outside}" ct state new counter drop')
         self.shut = self.router.rule("forward", f'iifname "{outside}" ct state != {{ established, related }} counter drop')
         self.exposed = {}
@@ -153,14 +159,14 @@ class Machine:
 
 
 class Plant:
-    def __init__(self, world=None):
+    def __init__(self, world=None, nat="symmetric"):
         self.own_world = world is None
         self.world = world or World()
         self.machines = {}
         self._serial = itertools.count(1)
         try:
             self.internet = self.world.router("internet")
-            self.sites = {name: Site(self.world, self.internet, name) for name in SITES}
+            self.sites = {name: Site(self.world, self.internet, name, nat) for name in SITES}
             self.operator = self._machine(self.sites["office"].host("operator"))
             self.hub = self._machine(self.world.attach(self.world.host("hub"), self.internet))
             self.stranger = self.world.stranger(self.internet)
@@ -209,6 +215,10 @@ class Plant:
         """A ticket."""
         line = " ".join(["invite", name, *(f"--group {group}" for group in groups), options])
         return self.operator.nightjar(line, timeout=30).stdout
+
+    def site(self, name, nat):
+        """One more."""
+        self.sites[name] = Site(self.world, self.internet, name, nat)
 
     def machine(self, name, site=None):
         """A machine that is no member yet: at a site, or (None) on the public side."""

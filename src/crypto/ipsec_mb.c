@@ -37,8 +37,10 @@ static const char *const names[] = {[IMB_ARCH_SSE] = "ipsec-mb sse",
 static const struct gcm_key_data *expanded_key(struct ipsec_mb *mb, const struct aead_op *op)
 {
     const uint8_t *key = op->key;
-    if (op->ready && op->ready->kind == mb->name)
-        return &((const struct gcm_ready_key *)op->ready)->expanded;
+    if (op->ready && op->ready->kind == mb->name) {
+        const struct gcm_ready_key *ready = (const void *)op->ready; /* aligned as it was allocated */
+        return &ready->expanded;
+    }
     for (size_t i = 0; i < GCM_KEYS && i < mb->expansions; i++)
         if (mb->slots[i].key == key)
             return &mb->slots[i].expanded;

@@ -84,7 +84,8 @@ void forward_add(struct forward *f, const struct opening *frame, const struct pe
     permit_serves(permit, now);
     frame->packet[offsetof(struct frame_relayed, direction)] = RELAYED_FROM;
     memcpy(frame->packet + offsetof(struct frame_relayed, device), permit->origin_name, sizeof(permit->origin_name));
-    f->packets[f->count++] = (struct sealing){.at = close_up(f, frame), .len = frame->packet_len};
+    uint8_t *at = close_up(f, frame);
+    f->packets[f->count++] = (struct sealing){.at = at, .len = frame->packet_len};
 }
 
 /* A message goes on while the next datagram lies right behind it and is no longer than its first; a shorter one ends

@@ -95,6 +95,11 @@ struct replica_self {
       "Ask an operator of the network.")                                                                             \
     X(NO_UPSTREAM, "no-relay", "No relay is reached.",                                                               \
       "Check this machine's uplink and that UDP to the relay's endpoint is let out.")                                \
+    X(VOID_ENTRIES, "void-entries",                                                                                  \
+      "The controller put entries into the ledger that nobody had the right to make; they change nothing, and fill " \
+      "disks.",                                                                                                      \
+      "See that the controller's host is not in strange hands, or have the owners replace its key by a new root; "   \
+      "this ends when the daemon is restarted.")                                                                     \
     X(BAD_SERVER, "bad-server", "A device served data that its own signed head contradicts.",                        \
       "Look at that device; its data was not used.")
 enum replica_problem_kind {

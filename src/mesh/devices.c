@@ -64,6 +64,7 @@ void devices_remove(struct device_table *table, struct device *device)
         at = &(*at)->next;
     *at = device->next;
     table->count--;
+    free(device->local);
     free(device);
 }
 
@@ -87,6 +88,8 @@ void devices_clear(struct device_table *table)
         for (struct device *d = table->buckets[i], *next; d; d = next) {
             next = d->next;
             free(d->relay);
+            free(d->direct);
+            free(d->local);
             free(d);
         }
     free(table->buckets);

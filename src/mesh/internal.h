@@ -17,6 +17,7 @@
 #define RELAY_PROBE_TIME SECOND
 #define RELAY_PROBE_TIME_LEAST (3 * SECOND / 10)
 #define RELAY_LOOK_INTERVAL (7 * SECOND / 10) /* whether it fell silent */
+#define RELAY_LOCAL_TELLS 2u                  /* after the first, since frames get lost */
 #define RELAY_PROBES_LOST 3u                  /* in a row: it is dead */
 
 #define INTRODUCTIONS_MAX 64u /* that we ask for at once */
@@ -42,11 +43,126 @@
 #define PING_INTERVAL (700 * SECOND / 1000)
 #define PING_TIME (2 * SECOND)
 
+#define HELLO_TIME SECOND /* for the other's, then each after twice the time of the one before */
+#define HELLO_TRIES 3u
+#define HELLO_ANSWERS 4u /* in one session, to who asks again */
+#define HELLO_ANSWER_TIME (9 * SECOND / 10)
+#define HELLO_OBSERVED_TIME SECOND
+
+#define BUDGET_HOSTS 256u
+#define BUDGET_UNPROVEN 12u /* datagrams to a host, until nothing was sent there for so long: */
+#define BUDGET_TIME (30 * SECOND)
+#define BUDGET_PROVEN 240u /* to one that a probe was answered from */
+
+#define DIRECT_TRIES 3u
+#define DIRECT_PROBES_LOST 3u /* in a row: it is dead */
+#define DIRECT_PATIENCE_LEAST (300 * SECOND / 1000)
+#define DIRECT_PATIENCE_MOST (500 * SECOND / 1000)
+#define DIRECT_LOOK_TIME (SECOND / 2) /* whether it fell silent */
+#define DIRECT_BUSY_TIME (10 * SECOND)
+#define DIRECT_QUIET_LOOK_TIME (2 * SECOND) /* when nothing passed for that long */
+#define DIRECT_IDLE_TIME (60 * SECOND)
+#define DIRECT_IDLE_LOOK_TIME (10 * SECOND)
+#define DIRECT_KEEP_TIME (22 * SECOND) /* NAT bindings */
+#define DIRECT_FRESH_TIME (3 * SECOND) /* an answer says as long that there is a way */
+#define DIRECT_AGAIN_TIME SECOND
+#define DIRECT_LASTING_TIME (60 * SECOND)
+#define DIRECT_MARGIN (2 * SECOND / 1000) /* another must be quicker by that, or by a quarter */
+#define DIRECT_HINTS_MAX 16u
+#define DIRECT_HINTS_TIME (30 * SECOND)
+#define DIRECT_OFFER_TIME (11 * SECOND) /* three initiations */
+#define DIRECT_NOISE_TIME (12 * SECOND) /* a keepalive may follow as late; what is left then is halved */
+#define DIRECT_NOISE 112u               /* bytes around a frame: headers, padding, and that keepalive */
+#define FOLLOW_TIME (2 * SECOND)
+
 /* A timer that says whose it is. */
-enum alarm_kind { ALARM_RELAY, ALARM_INTRODUCTION, ALARM_TELL, ALARM_QUESTION, ALARM_PING, ALARM_KINDS };
+enum alarm_kind {
+    ALARM_RELAY,
+    ALARM_INTRODUCTION,
+    ALARM_TELL,
+    ALARM_QUESTION,
+    ALARM_PING,
+    ALARM_HELLO,
+    ALARM_DIRECT,
+    ALARM_KINDS
+};
 struct alarm {
     struct timer timer;
     enum alarm_kind kind;
+};
+
+/* ---- Budget (budget.c) ---- */
+
+struct budget_entry {
+    struct underlay host; /* whose port means nothing here */
+    uint32_t sent;        /* 0: free */
+    uint64_t last;
+    uint64_t proven; /* when a probe was answered from there */
+};
+struct budget {
+    struct budget_entry entries[BUDGET_HOSTS];
+};
+
+/* Whether `count` datagrams may go there now; if so they are counted. */
+bool budget_take(struct budget *b, const struct underlay *to, uint32_t count, uint64_t now);
+void budget_prove(struct budget *b, const struct underlay *at, uint64_t now);
+
+/* ---- Hellos (hello.c) ---- */
+
+struct hello_wait {
+    struct alarm alarm;
+    struct device *device;
+    uint64_t sent; /* when the last was */
+    uint64_t aeads;
+    struct underlay told; /* where we see it, as it was told */
+    uint32_t session;     /* that the last came in */
+    uint8_t gate[FRAME_GATE_SIZE];
+    uint8_t tries, answers;
+    bool has_gate;
+    bool heard; /* since the last keypair */
+    bool fresh; /* what we said of the last keypair answers the first that comes */
+};
+
+/* ---- Direct paths (candidates.c, attempt.c, direct.c) ---- */
+
+struct sent_probe {
+    uint64_t number, time; /* 0: none, or answered */
+};
+struct candidate {
+    struct underlay endpoint; /* family 0: free */
+    bool given;               /* named by a relay, or the peer: gone with the next list */
+    bool limited;             /* by the budget, at the last try */
+    uint8_t tries;            /* of this attempt */
+    uint8_t next;             /* of `sent` */
+    uint64_t due;             /* the next probe's time, or the end of waiting; 0: no attempt */
+    uint64_t sent_last;
+    uint64_t answered; /* last; 0: never */
+    uint64_t rtt;
+    struct sent_probe sent[DIRECT_TRIES];
+};
+
+/* What there is of a peer that is not only to be reached through relays; as long as the device. */
+struct direct {
+    struct alarm alarm;
+    struct device *device;
+    struct candidate list[FRAME_CANDIDATES_MAX];
+    struct candidate *current; /* in use; NULL: none */
+    struct candidate *good;    /* the last one that was */
+    uint64_t look_due, answer_due, probe_due, retry_due, offer_end;
+    uint64_t sent, received; /* at the last look */
+    uint64_t noise_sent, noise_received, noise_time;
+    uint64_t used;     /* when something but ourselves passed */
+    uint64_t up_since; /* the direct path */
+    uint64_t hints_since;
+    uint32_t hints;
+    uint32_t lost; /* probes in a row */
+    uint32_t retries;
+    bool idle; /* it was direct, and let go of */
+};
+
+struct local_list {
+    uint32_t count;
+    struct underlay list[FRAME_CANDIDATES_MAX];
 };
 
 /* ---- Devices ---- */
@@ -60,7 +176,12 @@ struct device {
     bool linked;   /* there is a session */
     bool unusable; /* no protocol version in common */
     enum mesh_path_kind path;
-    struct relay *via;              /* of a relayed path */
+    struct relay *via;        /* of a relayed path; of a direct one, where the introduction stands */
+    struct direct *direct;    /* owned; NULL: nothing known */
+    struct local_list *local; /* owned; at a relay: its private addresses, as it said */
+    struct underlay heard;    /* directly, the last time; family 0: through a relay, or not at all */
+    struct hello_wait hello;
+    uint64_t followed;              /* to another relay, the last time */
     struct relay *relay;            /* owned; NULL unless it is one */
     struct permission *permissions; /* at a relay: with whom */
     struct question *questions;     /* at a relay: asked and not yet answered */
@@ -68,7 +189,7 @@ struct device {
     uint64_t rtt; /* ns, 0 unknown */
     uint64_t run; /* as its hello said; 0: none came yet */
 };
-_Static_assert(sizeof(struct device) < 300, "a device is small");
+_Static_assert(sizeof(struct device) < 420, "a device is small");
 
 struct device_table {
     struct device **buckets;
@@ -104,9 +225,19 @@ struct relay {
     uint64_t sent, received; /* at the last look */
     uint64_t probe_due;
     uint64_t probe_number, probe_time;
+    struct underlay observed; /* where it sees us; family 0: it did not say */
+    uint32_t local_tells;     /* how often it still is to be told our private addresses */
 };
 
 /* ---- Introductions that we ask for (introduce.c) ---- */
+
+/* What an introduction says of the other, kept until the state hands the device over. */
+struct where {
+    uint8_t candidates[FRAME_CANDIDATES_SIZE];
+    uint8_t candidates_len;
+    bool has_gate;
+    uint8_t gate[FRAME_GATE_SIZE];
+};
 
 enum introduction_state {
     INTRODUCTION_FREE,
@@ -126,6 +257,7 @@ struct introduction {
     struct device_id relays[INTRODUCTION_RELAYS_MAX];
     uint32_t relay_count, at, tries;
     bool refused;
+    struct where where; /* as answered */
 };
 
 /* ---- What relays tell us (respond.c) ---- */
@@ -135,6 +267,7 @@ struct tell {
     bool used;
     struct device_id relay, asker;
     uint64_t number;
+    struct where where;
 };
 
 /* ---- As a relay (meet.c, permit.c) ---- */
@@ -174,6 +307,13 @@ struct mesh {
     struct device_id self;
     uint8_t head[FRAME_SIGNED_HEAD_SIZE];
     uint64_t run;
+    uint64_t aeads;
+    bool has_gate;
+    uint8_t gate[FRAME_GATE_SIZE];
+    struct underlay local[FRAME_CANDIDATES_MAX];
+    uint32_t local_count;
+    bool local_told; /* relays were told some, so that they are told of none, too */
+    struct budget budget;
     struct timer_heap timers;
     struct device_table devices;
     struct relay **relays; /* best score first */
@@ -196,6 +336,8 @@ void alarm_clear(struct mesh *m, struct alarm *alarm);
 void alarm_init(struct alarm *alarm, enum alarm_kind kind);
 /* Encodes and sends; what cannot be encoded is not sent. */
 void mesh_send_frame(struct mesh *m, const struct device_id *to, const struct frame *frame);
+/* Into the session that there is, by that way. */
+void mesh_send_by(struct mesh *m, struct device *to, const struct mesh_way *way, const struct frame *frame);
 uint64_t random_number(struct mesh *m);
 struct frame_view own_head(const struct mesh *m);
 static inline bool is_member(const struct device *d)
@@ -212,8 +354,73 @@ void link_changed(struct mesh *m, struct device *d, bool up, uint64_t now);
 
 /* Paths. */
 void path_set_relayed(struct mesh *m, struct device *d, struct relay *via, uint64_t now);
+/* The introduction by `via` stands, whatever path is in use. */
+void path_attach(struct mesh *m, struct device *d, struct relay *via, uint64_t now);
+void path_detach(struct device *d);
 void path_forget(struct mesh *m, struct device *d);
 void path_forget_all(struct mesh *m, const struct relay *via);
+
+/* ---- hello.c ---- */
+
+void hello_init(struct device *d);
+void hello_send(struct mesh *m, struct device *d, uint64_t now);
+void hello_linked(struct mesh *m, struct device *d, uint64_t now);
+void hello_unlinked(struct mesh *m, struct device *d);
+void hello_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
+/* It was heard: says where, if that is news to it, and we are a relay. */
+void hello_observed(struct mesh *m, struct device *d, uint64_t now);
+void hello_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                    uint64_t now);
+
+/* ---- candidates.c ---- */
+
+void local_tell_relay(struct mesh *m, const struct relay *r);
+void local_tell_peer(struct mesh *m, const struct device *d);
+void local_changed(struct mesh *m, uint64_t now);
+bool nat_here(const struct mesh *m);
+/* Neither our own place, nor that of a relay, nor one that cannot be sent to. */
+bool candidate_is_allowed(const struct mesh *m, const struct underlay *u);
+/* What `whom` is told about `about`; a list's length. */
+size_t candidates_about(const struct mesh *m, const struct device *about, const struct device *whom,
+                        uint8_t out[FRAME_CANDIDATES_SIZE]);
+void candidates_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                         uint64_t now);
+
+/* ---- attempt.c ---- */
+
+struct candidate *candidate_find(struct direct *x, const struct underlay *where);
+/* The one that there is, or a new one; NULL: not allowed, or no place. */
+struct candidate *candidate_add(struct mesh *m, struct direct *x, const struct underlay *where, bool given);
+void candidates_drop_given(struct direct *x);
+void candidate_probe(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now);
+bool candidate_answered(struct candidate *c, const struct frame_probe *answer, uint64_t now);
+void attempt_one(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now);
+void attempt_all(struct mesh *m, struct direct *x, uint64_t now);
+uint64_t attempt_go_on(struct mesh *m, struct direct *x, uint64_t now);
+bool attempt_under_way(const struct direct *x);
+void attempt_end(struct direct *x);
+
+/* ---- direct.c ---- */
+
+bool direct_may_probe(const struct mesh *m, const struct direct *x);
+void direct_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
+/* A frame went to it, or came from it: what passed so is no use of the path. */
+void direct_noise(struct device *d, size_t sent, size_t received);
+/* Whether the answer was to a probe of a candidate of its, and came from there. */
+bool direct_answered(struct mesh *m, struct device *d, const struct mesh_arrival *by, const struct frame_probe *answer,
+                     uint64_t now);
+/* It probed us. Whether it may be answered where it spoke from. */
+bool direct_probed(struct mesh *m, struct device *d, const struct mesh_arrival *by, uint64_t now);
+void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint64_t now);
+void direct_offer(struct mesh *m, struct device *d, uint64_t now);
+void direct_hope(struct mesh *m, struct device *d, uint64_t now);
+void direct_linked(struct mesh *m, struct device *d, bool first, uint64_t now);
+void direct_unlinked(struct mesh *m, struct device *d);
+void direct_moved(struct mesh *m, struct device *d, uint64_t now);
+void direct_free(struct mesh *m, struct device *d);
+enum mesh_why direct_why(const struct mesh *m, const struct device *d);
+/* It was heard that way. */
+void path_heard(struct mesh *m, struct device *d, const struct mesh_way *way, uint64_t now);
 
 /* ---- rendezvous.c ---- */
 
@@ -243,6 +450,8 @@ bool relay_answered(struct mesh *m, struct relay *r, const struct frame_probe *p
 
 void introduction_answered(struct mesh *m, struct device *from, const struct frame_introduce *f, uint64_t now);
 void introduction_linked(struct mesh *m, const struct device *d);
+void where_keep(struct where *w, const struct frame_introduce *f);
+void where_apply(struct mesh *m, const struct where *w, struct device *d, uint64_t now);
 void introduction_device(struct mesh *m, struct device *d, uint64_t now);
 void introduction_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
 
@@ -269,8 +478,10 @@ void permissions_tell_restart(struct mesh *m, const struct device *d);
 
 /* ---- probe.c ---- */
 
-void probe_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now);
-void answer_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now);
+void probe_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                    uint64_t now);
+void answer_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                     uint64_t now);
 void ping_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
 void pings_device_gone(struct mesh *m, const struct device *d);
 

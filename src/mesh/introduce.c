@@ -16,8 +16,29 @@ static void release(struct mesh *m, struct introduction *i)
     i->state = INTRODUCTION_FREE;
 }
 
+/* ---- What is said of the other ---- */
+
+void where_keep(struct where *w, const struct frame_introduce *f)
+{
+    *w = (struct where){.candidates_len = (uint8_t)f->candidates.len, .has_gate = f->gate.len > 0};
+    if (f->candidates.len > 0)
+        memcpy(w->candidates, f->candidates.bytes, f->candidates.len);
+    if (f->gate.len > 0)
+        memcpy(w->gate, f->gate.bytes, sizeof(w->gate));
+}
+
+void where_apply(struct mesh *m, const struct where *w, struct device *d, uint64_t now)
+{
+    if (w->has_gate)
+        m->ops.heard(m->ops.context, &d->id, 0, 0, w->gate);
+    direct_given(m, d, (struct frame_view){.bytes = w->candidates, .len = w->candidates_len}, now);
+}
+
 static void rest(struct mesh *m, struct introduction *i, uint64_t now)
 {
+    struct device *d = target_is_known(i) ? devices_find(&m->devices, &i->target) : NULL;
+    if (d && !i->refused)
+        direct_hope(m, d, now);
     i->state = INTRODUCTION_RESTING;
     m->counters.refused += i->refused;
     alarm_set(m, &i->alarm, now + (i->refused ? INTRODUCTION_REFUSED_TIME : INTRODUCTION_AGAIN_TIME));
@@ -118,6 +139,14 @@ static struct introduction *take_slot(struct mesh *m)
     return resting;
 }
 
+static bool any_relay_up(const struct mesh *m)
+{
+    for (uint32_t n = 0; n < m->relay_count; n++)
+        if (m->relays[n]->state == RELAY_UP)
+            return true;
+    return false;
+}
+
 static void begin(struct mesh *m, const struct wanted *w, uint64_t now)
 {
     if (find_wanted(m, w))
@@ -137,6 +166,9 @@ static void begin(struct mesh *m, const struct wanted *w, uint64_t now)
     plan(m, i);
     if (i->relay_count > 0)
         ask(m, i, now);
+    struct device *d = w->len == 0 && !any_relay_up(m) ? devices_find(&m->devices, w->id) : NULL;
+    if (d)
+        direct_hope(m, d, now);
 }
 
 void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now)
@@ -148,6 +180,8 @@ void mesh_wanted(struct mesh *m, const struct device_id *id, uint64_t now)
         m->ops.direct(m->ops.context, &d->id, &d->endpoint);
     else if (d->path == MESH_PATH_RELAYED)
         m->ops.relayed(m->ops.context, &d->id, &d->via->device->id);
+    else if (d->direct && d->direct->current)
+        m->ops.direct(m->ops.context, &d->id, &d->direct->current->endpoint);
     else if (!m->joining && is_member(d))
         begin(m, &(struct wanted){.id = id}, now);
 }
@@ -193,6 +227,11 @@ static void settle(struct mesh *m, struct introduction *i, struct device *d, str
     alarm_set(m, &i->alarm, now + INTRODUCTION_MEET_TIME);
     if (d->path == MESH_PATH_NONE)
         path_set_relayed(m, d, via, now);
+    else if (d->path == MESH_PATH_DIRECT)
+        path_attach(m, d, via, now);
+    where_apply(m, &i->where, d, now);
+    if (!d->linked)
+        direct_offer(m, d, now);
     if (!d->linked)
         m->ops.connect(m->ops.context, &d->id, 0, true); /* it may have ended a session that is fresh here */
 }
@@ -215,6 +254,7 @@ static void here(struct mesh *m, struct introduction *i, struct device *from, co
         if (device_id_equal(&i->relays[at], &from->id))
             i->at = at;
     memcpy(i->target.bytes, f->device, DEVICE_ID_SIZE);
+    where_keep(&i->where, f);
     i->state = INTRODUCTION_LEARNING;
     alarm_set(m, &i->alarm, now + INTRODUCTION_KNOWN_TIME);
     m->ops.learn(m->ops.context, &from->id, f->opening, f->head);

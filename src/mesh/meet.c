@@ -86,16 +86,20 @@ void question_asked(struct mesh *m, struct device *from, const struct frame_intr
 
 /* ---- The state's answer ---- */
 
-/* What does not fit is left out, the head before the opening: both can be had otherwise. */
+/* What does not fit is left out, first what can be had otherwise. */
 static int encode_fitting(const struct frame *f, uint8_t out[FRAME_MAX])
 {
+    enum { HEAD = 1, EXTRAS = 2, OPENING = 4 };
+    static const unsigned without[] = {0, HEAD, HEAD | EXTRAS, OPENING, OPENING | HEAD, OPENING | HEAD | EXTRAS};
     int len = ERROR_OVERFLOW;
-    for (unsigned without = 0; without < 4 && len < 0; without++) {
+    for (size_t n = 0; n < sizeof(without) / sizeof(without[0]) && len < 0; n++) {
         struct frame less = *f;
-        if (without & 1)
+        if (without[n] & HEAD)
             less.introduce.head.len = 0;
-        if (without & 2)
+        if (without[n] & OPENING)
             less.introduce.opening.len = 0;
+        if (without[n] & EXTRAS)
+            less.introduce.candidates.len = less.introduce.gate.len = 0;
         len = frame_encode(&less, out, FRAME_MAX);
     }
     return len;
@@ -110,6 +114,17 @@ static int encode_about(struct mesh *m, struct frame_introduce what, const struc
     f.introduce.opening = opening;
     f.introduce.head = own_head(m);
     return encode_fitting(&f, out);
+}
+
+/* For somebody who is to meet it: with where it is, and what to make mac2 toward it with. */
+static int encode_meeting(struct mesh *m, struct frame_introduce what, const struct device *other,
+                          const struct device *whom, struct frame_view opening, uint8_t out[FRAME_MAX])
+{
+    uint8_t candidates[FRAME_CANDIDATES_SIZE];
+    size_t len = candidates_about(m, other, whom, candidates);
+    what.candidates = (struct frame_view){.bytes = candidates, .len = len};
+    what.gate = (struct frame_view){.bytes = other->hello.gate, .len = other->hello.has_gate ? FRAME_GATE_SIZE : 0};
+    return encode_about(m, what, &other->id, opening, out);
 }
 
 /* Unknown or forbidden: they look alike. */
@@ -145,8 +160,8 @@ static int keep_frames(struct mesh *m, struct question *q, const struct mesh_mee
     uint8_t told[FRAME_MAX], answered[FRAME_MAX];
     struct frame_introduce tell = {.number = q->number, .stage = INTRODUCE_TELL};
     struct frame_introduce here = {.number = q->number, .stage = INTRODUCE_ANSWER, .result = INTRODUCE_HERE};
-    int tell_len = encode_about(m, tell, &q->asker->id, answer->asker_opening, told);
-    int here_len = encode_about(m, here, &q->target->id, answer->target_opening, answered);
+    int tell_len = encode_meeting(m, tell, q->asker, q->target, answer->asker_opening, told);
+    int here_len = encode_meeting(m, here, q->target, q->asker, answer->target_opening, answered);
     if (tell_len <= 0 || here_len <= 0)
         return ERROR_INVALID;
     q->frames = malloc((size_t)tell_len + (size_t)here_len);

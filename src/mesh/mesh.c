@@ -28,8 +28,25 @@ void mesh_send_frame(struct mesh *m, const struct device_id *to, const struct fr
 {
     uint8_t bytes[FRAME_MAX];
     int len = frame_encode(frame, bytes, sizeof(bytes));
-    if (len > 0)
-        m->ops.send(m->ops.context, to, bytes, (size_t)len);
+    if (len <= 0)
+        return;
+    struct device *d = devices_find(&m->devices, to);
+    if (d)
+        direct_noise(d, (size_t)len, 0);
+    m->ops.send(m->ops.context, to, bytes, (size_t)len);
+}
+
+void mesh_send_by(struct mesh *m, struct device *to, const struct mesh_way *way, const struct frame *frame)
+{
+    uint8_t bytes[FRAME_MAX];
+    int len = frame_encode(frame, bytes, sizeof(bytes));
+    if (len <= 0)
+        return;
+    direct_noise(to, (size_t)len, 0);
+    if (m->ops.send_by && way->kind != MESH_PATH_NONE)
+        m->ops.send_by(m->ops.context, &to->id, way, bytes, (size_t)len);
+    else
+        m->ops.send(m->ops.context, &to->id, bytes, (size_t)len);
 }
 
 uint64_t random_number(struct mesh *m)
@@ -56,6 +73,31 @@ static void init_alarms(struct mesh *m)
         alarm_init(&m->pings[n].alarm, ALARM_PING);
 }
 
+/* What need not be there. Without send_by nothing is tried but what relays say. */
+static void ignore_candidates(void *context, const struct device_id *to, const struct underlay *list, uint32_t count)
+{
+    (void)context;
+    (void)to;
+    (void)list;
+    (void)count;
+}
+
+static void ignore_heard(void *context, const struct device_id *from, uint32_t session, uint64_t aeads,
+                         const uint8_t *gate)
+{
+    (void)context;
+    (void)from;
+    (void)session;
+    (void)aeads;
+    (void)gate;
+}
+
+/* Room for the timers of so many devices, each of which may be a relay. */
+static int reserve_timers(struct mesh *m, uint32_t devices)
+{
+    return timer_heap_reserve(&m->timers, INTRODUCTIONS_MAX + TELLS_MAX + PINGS_MAX + QUESTIONS_MAX + 3 * devices);
+}
+
 int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops)
 {
     struct mesh *m = calloc(1, sizeof(*m));
@@ -63,10 +105,14 @@ int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops)
         return ERROR_MEMORY;
     m->crypto = c;
     m->ops = *ops;
+    if (!m->ops.candidates)
+        m->ops.candidates = ignore_candidates;
+    if (!m->ops.heard)
+        m->ops.heard = ignore_heard;
     timer_heap_init(&m->timers);
     m->run = random_number(m);
     init_alarms(m);
-    if (timer_heap_reserve(&m->timers, INTRODUCTIONS_MAX + TELLS_MAX + PINGS_MAX + QUESTIONS_MAX) != 0) {
+    if (reserve_timers(m, 0) != 0) {
         mesh_free(m);
         return ERROR_MEMORY;
     }
@@ -123,22 +169,35 @@ void mesh_head(struct mesh *m, const uint8_t head[FRAME_SIGNED_HEAD_SIZE])
 
 /* ---- Paths ---- */
 
-void path_set_relayed(struct mesh *m, struct device *d, struct relay *via, uint64_t now)
+void path_detach(struct device *d)
 {
     if (d->via)
         d->via->paths--;
-    d->path = MESH_PATH_RELAYED;
+    d->via = NULL;
+}
+
+void path_attach(struct mesh *m, struct device *d, struct relay *via, uint64_t now)
+{
+    path_detach(d);
     d->via = via;
     via->paths++;
-    m->ops.relayed(m->ops.context, &d->id, &via->device->id);
     relay_use(m, via, now);
 }
 
+void path_set_relayed(struct mesh *m, struct device *d, struct relay *via, uint64_t now)
+{
+    path_attach(m, d, via, now);
+    d->path = MESH_PATH_RELAYED;
+    m->ops.relayed(m->ops.context, &d->id, &via->device->id);
+}
+
+/* A direct path stays. */
 void path_forget(struct mesh *m, struct device *d)
 {
     struct device_id relay = d->via->device->id;
-    d->via->paths--;
-    d->via = NULL;
+    path_detach(d);
+    if (d->path == MESH_PATH_DIRECT)
+        return;
     d->path = MESH_PATH_NONE;
     m->counters.forgotten++;
     m->ops.forget(m->ops.context, &d->id, &relay);
@@ -156,9 +215,8 @@ void path_forget_all(struct mesh *m, const struct relay *via)
 
 static void path_set_direct(struct mesh *m, struct device *d)
 {
-    if (d->via)
-        d->via->paths--;
-    d->via = NULL;
+    direct_free(m, d);
+    path_detach(d);
     d->path = MESH_PATH_DIRECT;
     m->ops.direct(m->ops.context, &d->id, &d->endpoint);
 }
@@ -167,9 +225,7 @@ static void path_set_direct(struct mesh *m, struct device *d)
 
 static bool same_endpoint(const struct device *d, const struct mesh_device *as)
 {
-    return d->has_endpoint == as->has_endpoint &&
-           (!as->has_endpoint || (d->endpoint.family == as->endpoint.family && d->endpoint.port == as->endpoint.port &&
-                                  memcmp(d->endpoint.address, as->endpoint.address, 16) == 0));
+    return d->has_endpoint == as->has_endpoint && (!as->has_endpoint || underlay_equal(&d->endpoint, &as->endpoint));
 }
 
 /* A relay that is none any more loses its paths, one that moved gets another chance. */
@@ -196,9 +252,9 @@ int mesh_device(struct mesh *m, const struct mesh_device *device, uint64_t now)
 {
     struct device *d = devices_find(&m->devices, &device->id);
     if (!d) {
-        int error = devices_add(&m->devices, &device->id, &d);
-        if (error != 0)
-            return error;
+        if (reserve_timers(m, m->devices.count + 1) != 0 || devices_add(&m->devices, &device->id, &d) != 0)
+            return ERROR_MEMORY;
+        hello_init(d);
     }
     int error = update(m, d, device, now);
     introduction_device(m, d, now);
@@ -215,32 +271,30 @@ void mesh_device_gone(struct mesh *m, const struct device_id *id, uint64_t now)
     questions_device_gone(m, d);
     permissions_end(m, d);
     relay_remove(m, d, now);
-    if (d->via)
-        d->via->paths--;
+    path_detach(d);
+    direct_free(m, d);
+    hello_unlinked(m, d);
     devices_remove(&m->devices, d);
 }
 
 /* ---- Links ---- */
 
-static void hello(struct mesh *m, const struct device *d)
-{
-    struct frame f = {
-        .kind = FRAME_HELLO,
-        .hello = {.version_min = FRAME_VERSION, .version_max = FRAME_VERSION, .head = own_head(m), .run = m->run}};
-    mesh_send_frame(m, &d->id, &f);
-}
-
 void link_changed(struct mesh *m, struct device *d, bool up, uint64_t now)
 {
     bool changed = d->linked != up;
     d->linked = up;
+    if (!up) {
+        hello_unlinked(m, d);
+        direct_unlinked(m, d);
+        d->heard.family = 0;
+    }
     if (d->relay && up)
         relay_linked(m, d->relay, now);
     else if (d->relay)
         relay_failed(m, d->relay, now);
     if (up)
         introduction_linked(m, d);
-    if (!up && d->path == MESH_PATH_DIRECT)
+    if (!up && d->path == MESH_PATH_DIRECT && d->has_endpoint)
         m->ops.direct(m->ops.context, &d->id, &d->endpoint); /* what it spoke from last may lead nowhere */
     if (!up && d->path == MESH_PATH_NONE)
         m->ops.forget(m->ops.context, &d->id, NULL);
@@ -257,9 +311,12 @@ void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now
     struct device *d = devices_find(&m->devices, id);
     if (!m->has_self || !d)
         return;
+    bool first = !d->linked;
     if (up)
-        hello(m, d);
+        hello_linked(m, d, now);
     link_changed(m, d, up, now);
+    if (up)
+        direct_linked(m, d, first, now);
 }
 
 void mesh_part(struct mesh *m, const struct device_id *a, const struct device_id *b)
@@ -281,34 +338,10 @@ void mesh_sign_off(struct mesh *m)
 
 enum { FROM_INVITE = 1, FROM_MEMBER = 2, FROM_UNUSABLE = 4 };
 
-/* A relay that started anew permits nothing that it permitted before; a device that did has none of its sessions. */
-static void run_seen(struct mesh *m, struct device *d, uint64_t run)
+static void introduce_received(struct mesh *m, struct device *from, const struct mesh_arrival *by,
+                               const struct frame *f, uint64_t now)
 {
-    bool anew = d->run != 0 && d->run != run;
-    d->run = run;
-    if (anew && d->relay)
-        path_forget_all(m, d->relay);
-    if (anew)
-        permissions_tell_restart(m, d);
-}
-
-static void hello_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
-{
-    bool unusable = f->hello.version_min > FRAME_VERSION || f->hello.version_max < FRAME_VERSION;
-    m->counters.versions += unusable;
-    if (unusable != from->unusable) {
-        from->unusable = unusable;
-        if (unusable && from->relay)
-            path_forget_all(m, from->relay);
-        relays_choose(m, now);
-    }
-    run_seen(m, from, f->hello.run);
-    if (!unusable && f->hello.head.len > 0)
-        m->ops.learn(m->ops.context, &from->id, (struct frame_view){0}, f->hello.head);
-}
-
-static void introduce_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
-{
+    (void)by;
     static void (*const as_relay[])(struct mesh *, struct device *, const struct frame_introduce *, uint64_t) = {
         [INTRODUCE_ASK] = question_asked,
         [INTRODUCE_ACKNOWLEDGE] = question_acknowledged,
@@ -323,8 +356,10 @@ static void introduce_received(struct mesh *m, struct device *from, const struct
         m->counters.strange++;
 }
 
-static void sign_off_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
+static void sign_off_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                              uint64_t now)
 {
+    (void)by;
     (void)f;
     link_changed(m, from, false, now);
 }
@@ -332,10 +367,12 @@ static void sign_off_received(struct mesh *m, struct device *from, const struct 
 /* Who may send what. Without a handler: the state's. */
 static const struct {
     uint8_t senders;
-    void (*handle)(struct mesh *m, struct device *from, const struct frame *f, uint64_t now);
+    void (*handle)(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                   uint64_t now);
 } permits[] = {
     [FRAME_HELLO] = {FROM_INVITE | FROM_MEMBER | FROM_UNUSABLE, hello_received},
     [FRAME_INTRODUCE] = {FROM_MEMBER, introduce_received},
+    [FRAME_CANDIDATES] = {FROM_MEMBER, candidates_received},
     [FRAME_PROBE] = {FROM_MEMBER, probe_received},
     [FRAME_ANSWER] = {FROM_MEMBER, answer_received},
     [FRAME_GET] = {FROM_INVITE | FROM_MEMBER, NULL},
@@ -362,11 +399,12 @@ static unsigned sender_class(const struct mesh *m, const struct device *d)
 void mesh_frame(struct mesh *m, const struct device_id *from, const struct mesh_arrival *by, const uint8_t *bytes,
                 size_t len, uint64_t now)
 {
-    (void)by;
     struct frame f;
     struct device *d = devices_find(&m->devices, from);
     if (!m->has_self || !d)
         return;
+    direct_noise(d, 0, len);
+    path_heard(m, d, &by->way, now);
     int error = frame_decode(&f, bytes, len);
     if (error != 0) {
         m->counters.malformed += error == ERROR_MALFORMED;
@@ -376,9 +414,10 @@ void mesh_frame(struct mesh *m, const struct device_id *from, const struct mesh_
     if (!(permits[f.kind].senders & class))
         m->counters.strange++;
     else if (permits[f.kind].handle)
-        permits[f.kind].handle(m, d, &f, now);
+        permits[f.kind].handle(m, d, by, &f, now);
     else
         m->ops.deliver(m->ops.context, from, class == FROM_INVITE, bytes, len);
+    hello_observed(m, d, now);
 }
 
 /* ---- Time ---- */
@@ -386,9 +425,10 @@ void mesh_frame(struct mesh *m, const struct device_id *from, const struct mesh_
 void mesh_timer(struct mesh *m, uint64_t now)
 {
     static void (*const due[ALARM_KINDS])(struct mesh *, struct alarm *, uint64_t) = {
-        [ALARM_RELAY] = relay_alarm, [ALARM_INTRODUCTION] = introduction_alarm,
-        [ALARM_TELL] = tell_alarm,   [ALARM_QUESTION] = question_alarm,
-        [ALARM_PING] = ping_alarm,
+        [ALARM_RELAY] = relay_alarm,   [ALARM_INTRODUCTION] = introduction_alarm,
+        [ALARM_TELL] = tell_alarm,     [ALARM_QUESTION] = question_alarm,
+        [ALARM_PING] = ping_alarm,     [ALARM_HELLO] = hello_alarm,
+        [ALARM_DIRECT] = direct_alarm,
     };
     for (struct timer *t; (t = timer_heap_expire(&m->timers, now));) {
         struct alarm *alarm = (struct alarm *)t;
@@ -406,9 +446,15 @@ uint64_t mesh_deadline(const struct mesh *m)
 enum mesh_path_kind mesh_path(const struct mesh *m, const struct device_id *id, struct device_id *relay)
 {
     const struct device *d = devices_find(&m->devices, id);
-    if (d && d->via)
+    if (d && d->path == MESH_PATH_RELAYED)
         *relay = d->via->device->id;
     return d ? d->path : MESH_PATH_NONE;
+}
+
+enum mesh_why mesh_why(const struct mesh *m, const struct device_id *id)
+{
+    const struct device *d = devices_find(&m->devices, id);
+    return d ? direct_why(m, d) : MESH_WHY_NONE;
 }
 
 uint64_t mesh_rtt(const struct mesh *m, const struct device_id *id)
@@ -419,8 +465,9 @@ uint64_t mesh_rtt(const struct mesh *m, const struct device_id *id)
 
 const char *mesh_counter_name(uint32_t i)
 {
-    static const char *const names[] = {"mesh_malformed", "mesh_strange",    "introductions", "introductions_refused",
-                                        "mesh_flooding",  "paths_forgotten", "mesh_versions"};
+    static const char *const names[] = {"mesh_malformed",  "mesh_strange",    "introductions", "introductions_refused",
+                                        "mesh_flooding",   "paths_forgotten", "mesh_versions", "paths_direct",
+                                        "paths_fell_back", "paths_limited"};
     _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(struct mesh_counters) / sizeof(uint64_t), "each a name");
     return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
 }

@@ -54,7 +54,8 @@ enum mesh_why {
 struct mesh_ops {
     /* Into the session with `to`; waits for one if there is none yet. */
     void (*send)(void *context, const struct device_id *to, const uint8_t *frame, size_t len);
-    /* Into the session with `to` that there is now, but on this path, whatever is in use; nothing waits. */
+    /* NULL: no direct paths are sought. Into the session with `to` that there is now, but on this path, whatever is in
+     * use; nothing waits. */
     void (*send_by)(void *context, const struct device_id *to, const struct mesh_way *way, const uint8_t *frame,
                     size_t len);
     /* Initiations to `to` go to these endpoints, too (the same bytes), besides the path in use; at most
@@ -82,7 +83,7 @@ struct mesh_ops {
     void (*deliver)(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len);
     /* and what an introduction or a hello taught: an invite opening and a signed head (either may be empty). */
     void (*learn)(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head);
-    /* How much went into and came out of the session with `id` so far, in any unit. */
+    /* How many bytes went into and came out of the session with `id` so far. */
     void (*traffic)(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received);
     /* An answer to mesh_ping; rtt in ns; 0: none came. */
     void (*pong)(void *context, const struct device_id *id, uint32_t number, uint64_t rtt);
@@ -160,6 +161,9 @@ struct mesh_counters {
     uint64_t flooding;           /* introductions beyond a limit */
     uint64_t forgotten;          /* paths */
     uint64_t versions;           /* hellos without a version in common */
+    uint64_t direct;             /* paths that became direct */
+    uint64_t fell_back;          /* direct paths that died */
+    uint64_t limited;            /* datagrams to candidates that the budget did not let go out */
 };
 void mesh_read_counters(const struct mesh *m, struct mesh_counters *out);
 /* The name of each, in their order; NULL beyond the last. */

@@ -3,11 +3,13 @@
 
 #include "mesh/internal.h"
 
-void probe_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
+/* By the way that it came. */
+void probe_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                    uint64_t now)
 {
     struct frame answer = {.kind = FRAME_ANSWER, .probe = f->probe};
-    (void)now;
-    mesh_send_frame(m, &from->id, &answer);
+    if (direct_probed(m, from, by, now))
+        mesh_send_by(m, from, &by->way, &answer);
 }
 
 static void finish(struct mesh *m, struct ping *p, uint64_t rtt)
@@ -39,9 +41,12 @@ static bool ping_answered(struct mesh *m, struct device *from, const struct fram
     return false;
 }
 
-void answer_received(struct mesh *m, struct device *from, const struct frame *f, uint64_t now)
+void answer_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
+                     uint64_t now)
 {
     if (from->relay && relay_answered(m, from->relay, &f->probe, now))
+        return;
+    if (direct_answered(m, from, by, &f->probe, now))
         return;
     (void)ping_answered(m, from, &f->probe, now); /* else late or repeated, which is nothing to count */
 }

@@ -60,6 +60,8 @@ static void become_up(struct mesh *m, struct relay *r, uint64_t now)
     r->lost = 0;
     r->probe_due = now + RELAY_PROBE_TIME;
     r->awaiting = false;
+    r->local_tells = RELAY_LOCAL_TELLS;
+    local_tell_relay(m, r);
     if (m->joining)
         alarm_clear(m, &r->alarm);
     else
@@ -221,6 +223,10 @@ bool relay_answered(struct mesh *m, struct relay *r, const struct frame_probe *a
     if (r->state != RELAY_UP)
         link_changed(m, r->device, true, now);
     r->probe_due = now + RELAY_PROBE_INTERVAL;
+    if (r->local_tells > 0) {
+        r->local_tells--;
+        local_tell_relay(m, r);
+    }
     if (r->state == RELAY_UP)
         alarm_set(m, &r->alarm, now + RELAY_LOOK_INTERVAL);
     return true;
@@ -249,12 +255,9 @@ int relay_add(struct mesh *m, struct device *d, uint64_t now)
     if (!list)
         return ERROR_MEMORY;
     m->relays = list;
-    uint32_t timers = m->relay_count + 1 + INTRODUCTIONS_MAX + TELLS_MAX + PINGS_MAX + QUESTIONS_MAX;
     struct relay *r = calloc(1, sizeof(*r));
-    if (!r || timer_heap_reserve(&m->timers, timers) != 0) {
-        free(r);
+    if (!r)
         return ERROR_MEMORY;
-    }
     alarm_init(&r->alarm, ALARM_RELAY);
     r->device = d;
     d->relay = r;

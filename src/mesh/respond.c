@@ -14,16 +14,20 @@ static void acknowledge(struct mesh *m, const struct device_id *relay, struct de
         return;
     /* A path with a session stays: packets that come by another move it. */
     bool in_use = asker->path == MESH_PATH_RELAYED && asker->linked && asker->via->state == RELAY_UP;
-    if (!asker->has_endpoint && !in_use)
+    if (!asker->has_endpoint && asker->path == MESH_PATH_DIRECT)
+        path_attach(m, asker, r->relay, now);
+    else if (!asker->has_endpoint && !in_use)
         path_set_relayed(m, asker, r->relay, now);
     mesh_send_frame(m, relay, &f);
 }
 
 /* Its session with us is of before: what we have to say waits for another, and is not said into the old one. */
-static void started_anew(struct mesh *m, const struct device *d)
+static void started_anew(struct mesh *m, struct device *d, uint64_t now)
 {
-    if (d && d->linked && is_member(d) && !d->has_endpoint)
-        m->ops.connect(m->ops.context, &d->id, 0, true);
+    if (!d || !d->linked || !is_member(d) || d->has_endpoint)
+        return;
+    direct_offer(m, d, now);
+    m->ops.connect(m->ops.context, &d->id, 0, true);
 }
 
 /* More strangers than a relay can mean honestly are not looked at. */
@@ -66,17 +70,22 @@ void tell_received(struct mesh *m, struct device *from, const struct frame_intro
     }
     struct device *known = devices_find(&m->devices, &asker);
     if (f->number == 0) {
-        started_anew(m, known);
+        started_anew(m, known, now);
         return;
     }
     if (known && is_member(known)) {
+        struct where where;
+        where_keep(&where, f);
+        where_apply(m, &where, known, now);
         acknowledge(m, &relay, known, f->number, now);
         return;
     }
-    if (too_many(m, now) || !wait_for(m, &relay, &asker, f->number, now)) {
+    struct tell *t = too_many(m, now) ? NULL : wait_for(m, &relay, &asker, f->number, now);
+    if (!t) {
         m->counters.flooding++;
         return;
     }
+    where_keep(&t->where, f);
     m->ops.learn(m->ops.context, &relay, f->opening, f->head);
 }
 
@@ -88,6 +97,7 @@ void tell_device(struct mesh *m, struct device *d, uint64_t now)
             continue;
         t->used = false;
         alarm_clear(m, &t->alarm);
+        where_apply(m, &t->where, d, now);
         acknowledge(m, &t->relay, d, t->number, now);
     }
 }

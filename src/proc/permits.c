@@ -17,6 +17,8 @@
 
 static const struct ipc_permit keys_from_engine[] = {
     {IPC_STEP, RUNNING, IPC_STEP_SIZE, IPC_STEP_SIZE, 0},
+    {IPC_PEER_GONE, RUNNING, EXACTLY(ipc_key), 0},
+    {IPC_GATE, RUNNING, EXACTLY(ipc_gate), 0},
 };
 static const struct ipc_permit keys_from_state[] = {
     {IPC_BUILD_JOIN, RUNNING, EXACTLY(ipc_build_join), 0},
@@ -24,6 +26,7 @@ static const struct ipc_permit keys_from_state[] = {
 };
 
 static const struct ipc_permit engine_from_keys[] = {
+    {IPC_GATE, ALWAYS, EXACTLY(ipc_gate), 0},
     {IPC_STEPPED, ALWAYS, IPC_STEP_SIZE, IPC_STEP_SIZE, 0},
     {IPC_PUBLIC, ALWAYS, EXACTLY(ipc_public), 0},
 };

@@ -6,7 +6,6 @@
 /* Timestamps advance in steps of 2^24 ns, so that they tell no more of the clock than they must. */
 #define TIMESTAMP_STEP (UINT64_C(1) << 24)
 #define PATH_ATTEMPTS 3 /* on one path through a relay, or that is steered; then another is to be found */
-#define TAI64_EPOCH UINT64_C(0x400000000000000a)
 
 static void make_timestamp(struct peer *p, uint64_t wall, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 {
@@ -294,7 +293,6 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
         count(&t->counters.bad_handshake);
         return;
     }
-    peer_met(p, &step->from, now.monotonic, actions);
     session_begin_as_initiator(s, p->handshake);
     retire_handshake(p);
     add_bytes(&p->rx_bytes, sizeof(struct message_response));
@@ -304,6 +302,7 @@ void response_mixed(struct tunnel *t, struct static_step *step, struct tunnel_ti
     timers_arm(p);
     count(&t->counters.handshakes);
     action_link(actions, p, true);
+    peer_heard(p, &step->from, actions); /* only now, so that whoever is told has a session to ask in */
 
     /* What was staged, or a keepalive, confirms the session to the responder (paper section 6.5). */
     action_flush(actions, p, true);

@@ -14,6 +14,7 @@
 #include "tunnel/rate_limit.h"
 #include "tunnel/repeat_cache.h"
 #include "tunnel/replay.h"
+#include "tunnel/timestamp.h"
 #include "tunnel/tunnel.h"
 
 /* ---- What an index can stand for ---- */
@@ -184,6 +185,7 @@ struct tunnel {
     struct gate gate;
     struct repeat_cache *repeats;
     struct rate_limit *rate_limit; /* allocated under the first load */
+    struct wall_clock clock;       /* what others' timestamps are held against */
     uint64_t timestamp_floor;      /* wall, ns: the latest that an initiation was made at */
     bool up;
 };
@@ -244,11 +246,8 @@ struct peer *peer_by_key(const struct tunnel *t, const uint8_t public_key[MESSAG
 bool peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
 /* The opening thread: whether the control thread is to hear (peer_heard) that the peer spoke from there. */
 bool peer_is_news(struct peer *p, const struct endpoint *from, uint64_t now);
-/* It spoke from there in a session: moves it, or tells that it is steered and spoke from elsewhere. */
+/* It spoke from there: moves it, or tells that it is steered and spoke from elsewhere. */
 void peer_heard(struct peer *p, const struct endpoint *from, struct tunnel_actions *actions);
-/* It spoke from there in a handshake, whose session is not there yet: without another, it leaves even a path that we
- * steer, since that one led to none. */
-void peer_met(struct peer *p, const struct endpoint *from, uint64_t now, struct tunnel_actions *actions);
 void peer_forget_local(struct peer *p);
 /* Ends sessions and handshake; timers that depend on them stop. */
 void peer_reset(struct peer *p);

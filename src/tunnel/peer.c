@@ -279,29 +279,16 @@ bool peer_is_news(struct peer *p, const struct endpoint *from, uint64_t now)
     return where == MOVED || (where == ELSEWHERE && is_worth_telling(p, from, now));
 }
 
-static void tell_spoke(const struct peer *p, const struct endpoint *from, struct tunnel_actions *actions)
-{
-    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_SPOKE);
-    action->spoke.peer = p->id;
-    action->spoke.from = *from;
-}
-
 void peer_heard(struct peer *p, const struct endpoint *from, struct tunnel_actions *actions)
 {
     enum whereabouts where = whereabouts_of(p, from);
     if (where == MOVED)
         peer_set_endpoint(p, from);
-    else if (where == ELSEWHERE)
-        tell_spoke(p, from, actions);
-}
-
-void peer_met(struct peer *p, const struct endpoint *from, uint64_t now, struct tunnel_actions *actions)
-{
-    enum whereabouts where = whereabouts_of(p, from);
-    if (where == MOVED || (where == ELSEWHERE && !session_lives(p, now)))
-        peer_set_endpoint(p, from);
-    if (where == ELSEWHERE)
-        tell_spoke(p, from, actions);
+    if (where != ELSEWHERE)
+        return;
+    struct tunnel_action *action = action_add(actions, TUNNEL_ACTION_SPOKE);
+    action->spoke.peer = p->id;
+    action->spoke.from = *from;
 }
 
 void peer_forget_local(struct peer *p)
@@ -435,5 +422,7 @@ int tunnel_peer_info(const struct tunnel *t, peer_id peer, struct tunnel_peer_in
     out->rx_bytes = atomic_load_explicit(&p->rx_bytes, memory_order_relaxed);
     out->tx_bytes = atomic_load_explicit(&p->tx_bytes, memory_order_relaxed);
     out->keepalive = p->keepalive;
+    if (p->session_current)
+        out->native = atomic_load_explicit(&p->session_current->native, memory_order_relaxed);
     return 0;
 }

@@ -230,14 +230,14 @@ static void step_notice(struct tunnel *t, const struct tunnel_notice *notice, st
     struct peer *p = tunnel_peer(t, notice->peer);
     if (!p || !t->up)
         return;
-    if (notice->bits & TUNNEL_NOTICE_ROAMED)
-        peer_heard(p, &notice->from, actions);
     if (notice->bits & TUNNEL_NOTICE_CONFIRMED && session_confirm(p, notice->session)) {
         timers_handshake_complete(p, now);
         count(&t->counters.handshakes);
         action_link(actions, p, true);
         action_flush(actions, p, false);
     }
+    if (notice->bits & TUNNEL_NOTICE_ROAMED)
+        peer_heard(p, &notice->from, actions);
     if (notice->bits & TUNNEL_NOTICE_HANDSHAKE)
         initiate(p, false, now, actions);
     timers_arm(p);

@@ -199,9 +199,9 @@ void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t tim
  * not leave a direct endpoint that it has. */
 void tunnel_peer_set_stays(struct tunnel *t, peer_id peer, bool stays);
 /* The caller decides where it is: it roams from nowhere to where it speaks from, and otherwise speaking from elsewhere
- * is only told (TUNNEL_ACTION_SPOKE; in a session at most each 100 ms for one place, each 10 ms in all). A handshake
- * moves it while there is no other session, and is told as well. A response still goes to where the initiation came
- * from. */
+ * is only told (TUNNEL_ACTION_SPOKE; in a session at most each 100 ms for one place, each 10 ms in all), even by a
+ * handshake: whoever repeats one from an address of its own moves nothing. A response still goes to where the
+ * initiation came from. */
 void tunnel_peer_set_steered(struct tunnel *t, peer_id peer, bool steered);
 /* The peer opens native transport in the session with that local index under these AEADs (bits, 1 << enum aead), as its
  * hello in that session said: from now on it is sent to so, under the best that both have. Unknown sessions: nothing.
@@ -257,6 +257,7 @@ struct tunnel_peer_info {
     uint64_t rx_bytes;       /* whole datagrams, as WireGuard counts */
     uint64_t tx_bytes;
     uint16_t keepalive; /* s */
+    uint32_t native;    /* how it is sent to: 0 as MESSAGE_TRANSPORT, or no session; 1 + enum aead as MESSAGE_NATIVE */
 };
 /* The caller wipes the preshared key. */
 must_check int tunnel_peer_info(const struct tunnel *t, peer_id peer, struct tunnel_peer_info *out);

@@ -29,6 +29,7 @@ static void take_frame(void *context, peer_id from, const struct engine_arrival 
     n->frames++;
     n->last_from = from;
     n->last_len = len;
+    n->spoiled |= n->holds && !n->holds(bytes, len);
     memcpy(n->last, bytes, len);
 }
 

@@ -33,6 +33,8 @@ struct node {
     peer_id last_from, last_link, last_wanted;
     uint8_t last[FRAME_MAX];
     size_t last_len;
+    bool (*holds)(const uint8_t *bytes, size_t len); /* what every frame must be; NULL: anything */
+    bool spoiled;                                    /* one was not */
     struct engine_arrival last_by;
     uint32_t spoke; /* from elsewhere than where it is sent to */
     peer_id last_spoke;

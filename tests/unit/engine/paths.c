@@ -95,9 +95,12 @@ static void initiations_go_to_all_candidates(void **state)
     engine_set_steered(alice->engine, alice->peer[BOB], true);
     assert_int_equal(engine_set_direct(alice->engine, alice->peer[BOB], &nowhere), 0);
     send_frame(w, ALICE, BOB, 5, 100);
-    assert_true(comes(w, &bob->frames, 1, PATIENCE));
-    assert_int_equal(alice->spoke, 1); /* the answer came from elsewhere */
+    assert_true(comes(w, &alice->spoke, 1, PATIENCE)); /* the answer came from elsewhere */
     assert_int_equal(alice->spoke_from.port, bob->port);
+    assert_int_equal(alice->links_up, 1);
+    send_by(w, ALICE, BOB, &alice->spoke_from, 6); /* there is a session to ask in */
+    assert_true(comes(w, &bob->frames, 1, PATIENCE));
+    assert_int_equal(bob->last[1], 6);
 }
 
 static void candidates_are_taken_back(void **state)
@@ -120,7 +123,7 @@ static void candidates_are_taken_back(void **state)
     assert_int_equal(bob->frames + bob->links_up, 0);
 }
 
-static void a_relayed_initiation_finds_the_direct_path(void **state)
+static void the_copy_of_an_initiation_is_answered_once(void **state)
 {
     struct world *w = *state;
     struct node *alice = &w->nodes[ALICE], *bob = &w->nodes[BOB];
@@ -192,7 +195,7 @@ int main(void)
         TEST(a_frame_by_a_path_waits_for_no_session),
         TEST(initiations_go_to_all_candidates),
         TEST(candidates_are_taken_back),
-        TEST(a_relayed_initiation_finds_the_direct_path),
+        TEST(the_copy_of_an_initiation_is_answered_once),
         TEST(a_stream_loses_nothing_when_its_path_changes),
         TEST(where_we_are_is_told_once),
     };

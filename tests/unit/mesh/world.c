@@ -30,7 +30,80 @@ static struct mail *post(struct world *w, int kind, uint32_t from, uint32_t to)
     return NULL;
 }
 
-static void post_frame(struct world *w, uint32_t from, uint32_t to, const uint8_t *bytes, size_t len)
+/* ---- The network ---- */
+
+/* By the direct endpoint that the engine has for it. */
+static bool carry(struct world *w, uint32_t from, uint32_t to, struct underlay *seen)
+{
+    uint32_t node;
+    const struct node *n = &w->nodes[from];
+    return n->alive && w->nodes[to].alive && n->path[to] == MESH_PATH_DIRECT &&
+           net_send(&w->net, w->now, from, &n->endpoint[to], &node, seen) && node == to;
+}
+
+static struct mesh_way current_way(const struct world *w, uint32_t from, uint32_t to)
+{
+    const struct node *n = &w->nodes[from];
+    struct mesh_way way = {.kind = n->path[to], .endpoint = n->endpoint[to]};
+    if (way.kind == MESH_PATH_RELAYED)
+        way.relay = w->nodes[n->via[to]].id;
+    return way;
+}
+
+static bool same_way(const struct mesh_way *a, const struct mesh_way *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    return a->kind == MESH_PATH_DIRECT ? underlay_equal(&a->endpoint, &b->endpoint)
+                                       : device_id_equal(&a->relay, &b->relay);
+}
+
+/* The engine's part of hearing something authentic: it roams from nowhere, and otherwise says so. */
+static void hear(struct world *w, uint32_t at, uint32_t from, const struct mesh_way *way)
+{
+    struct node *n = &w->nodes[at];
+    struct mesh_way now = current_way(w, at, from);
+    if (now.kind == MESH_PATH_NONE) {
+        n->path[from] = way->kind;
+        n->endpoint[from] = way->endpoint;
+        n->via[from] = way->kind == MESH_PATH_RELAYED ? number_of(w, &way->relay) : 0;
+    } else if (!same_way(&now, way) && w->now >= n->spoke_at[from] + TICK) {
+        n->spoke_at[from] = w->now;
+        mesh_spoke(n->mesh, &w->nodes[from].id, way, w->now);
+    }
+}
+
+/* Whether a datagram gets there by that way, and how it seems to have come. */
+static bool get_there(struct world *w, uint32_t from, uint32_t to, const struct mesh_way *way, struct mesh_way *seen)
+{
+    uint32_t node, r = number_of(w, &way->relay);
+    *seen = (struct mesh_way){.kind = way->kind, .relay = way->relay};
+    if (way->kind == MESH_PATH_DIRECT)
+        return net_send(&w->net, w->now, from, &way->endpoint, &node, &seen->endpoint) && node == to &&
+               w->nodes[to].alive;
+    bool sessions = r < w->count && w->session[from][r] && w->session[r][from];
+    struct mesh_way at_relay = {.kind = MESH_PATH_DIRECT}, at_other = at_relay;
+    if (way->kind != MESH_PATH_RELAYED || !sessions || !carry(w, from, r, &at_relay.endpoint))
+        return false;
+    hear(w, r, from, &at_relay);
+    return w->session[r][to] && w->session[to][r] && w->nodes[r].permit[from][to] &&
+           carry(w, r, to, &at_other.endpoint);
+}
+
+static void post_by(struct world *w, uint32_t from, uint32_t to, const struct mesh_way *way, const struct mail *what)
+{
+    struct mesh_way seen;
+    if (!get_there(w, from, to, way, &seen))
+        return;
+    struct mail *mail = post(w, (int)what->kind, from, to);
+    mail->due += way->kind == MESH_PATH_RELAYED ? FRAME_DELAY : 0;
+    mail->by = (struct mesh_arrival){.way = seen, .session = w->session_number[to][from]};
+    mail->len = what->len;
+    memcpy(mail->bytes, what->bytes, what->len);
+}
+
+static void post_frame_by(struct world *w, uint32_t from, uint32_t to, const struct mesh_way *by, const uint8_t *bytes,
+                          size_t len)
 {
     struct frame frame;
     uint8_t changed[FRAME_MAX];
@@ -45,9 +118,21 @@ static void post_frame(struct world *w, uint32_t from, uint32_t to, const uint8_
         bytes = changed;
         len = (size_t)again;
     }
+    if (w->has_net) {
+        struct mail what = {.kind = MAIL_FRAME, .len = len};
+        memcpy(what.bytes, bytes, len);
+        post_by(w, from, to, by, &what);
+        return;
+    }
     struct mail *mail = post(w, MAIL_FRAME, from, to);
     memcpy(mail->bytes, bytes, len);
     mail->len = len;
+}
+
+static void post_frame(struct world *w, uint32_t from, uint32_t to, const uint8_t *bytes, size_t len)
+{
+    struct mesh_way way = current_way(w, from, to);
+    post_frame_by(w, from, to, &way, bytes, len);
 }
 
 /* ---- The engine's part ---- */
@@ -62,14 +147,37 @@ static bool path_works(struct world *w, uint32_t a, uint32_t b)
            w->session[r][b] && w->session[b][r] && w->nodes[r].permit[a][b];
 }
 
+/* The same initiation goes out by the path and to all candidates; the first that arrives, which came directly if any
+ * did, is answered by the way that it came. */
+static bool shake_hands(struct world *w, uint32_t a, uint32_t b)
+{
+    struct node *x = &w->nodes[a];
+    struct mesh_way ways[1 + FRAME_CANDIDATES_MAX] = {current_way(w, a, b)}, at_b = {0}, back = {0}, seen;
+    for (uint32_t n = 0; n < x->candidate_count[b]; n++)
+        ways[1 + n] = (struct mesh_way){.kind = MESH_PATH_DIRECT, .endpoint = x->candidates[b][n]};
+    for (uint32_t n = 0; n <= x->candidate_count[b]; n++)
+        if (get_there(w, a, b, &ways[n], &seen) && at_b.kind != MESH_PATH_DIRECT)
+            at_b = seen;
+    if (at_b.kind == MESH_PATH_NONE || !get_there(w, b, a, &at_b, &back))
+        return false;
+    w->session[a][b] = w->session[b][a] = true;
+    w->session_number[a][b] = ++w->sessions;
+    w->session_number[b][a] = ++w->sessions;
+    hear(w, b, a, &at_b);
+    hear(w, a, b, &back);
+    return true;
+}
+
 /* The handshake roams the responder's end, as any authentic datagram does. */
 static void try_handshake(struct world *w, uint32_t a, uint32_t b)
 {
     struct node *x = &w->nodes[a], *y = &w->nodes[b];
-    if (!x->alive || !y->alive || !path_works(w, a, b))
+    if (w->has_net && (!x->alive || !y->alive || !shake_hands(w, a, b)))
+        return;
+    if (!w->has_net && (!x->alive || !y->alive || !path_works(w, a, b)))
         return;
     w->session[a][b] = w->session[b][a] = true;
-    if (x->path[b] == MESH_PATH_RELAYED) {
+    if (x->path[b] == MESH_PATH_RELAYED && !w->has_net) {
         y->path[a] = MESH_PATH_RELAYED;
         y->via[a] = x->via[b];
     }
@@ -97,17 +205,50 @@ static void on_send(void *context, const struct device_id *to, const uint8_t *fr
 {
     struct node *n = context;
     uint32_t other = number_of(n->world, to);
-    n->sent[other]++;
+    n->sent[other] += len + 32;
     if (n->world->session[n->number][other])
         post_frame(n->world, n->number, other, frame, len);
     else
         stage(n->world, n->number, other, frame, len);
 }
 
+static void on_send_by(void *context, const struct device_id *to, const struct mesh_way *way, const uint8_t *frame,
+                       size_t len)
+{
+    struct node *n = context;
+    uint32_t other = number_of(n->world, to);
+    n->sent[other] += len + 32;
+    if (n->world->session[n->number][other])
+        post_frame_by(n->world, n->number, other, way, frame, len);
+}
+
+static void on_candidates(void *context, const struct device_id *to, const struct underlay *list, uint32_t count)
+{
+    struct node *n = context;
+    uint32_t other = number_of(n->world, to);
+    assert_true(count <= FRAME_CANDIDATES_MAX);
+    n->candidate_count[other] = count;
+    if (count > 0)
+        memcpy(n->candidates[other], list, count * sizeof(*list));
+}
+
+static void on_heard(void *context, const struct device_id *from, uint32_t session, uint64_t aeads, const uint8_t *gate)
+{
+    struct node *n = context;
+    uint32_t other = number_of(n->world, from);
+    n->heards[other]++;
+    if (session != 0) {
+        n->heard_session[other] = session;
+        n->heard_aeads[other] = aeads;
+    }
+    if (gate)
+        memcpy(n->gate[other], gate, FRAME_GATE_SIZE);
+}
+
 static void on_direct(void *context, const struct device_id *to, const struct underlay *endpoint)
 {
     struct node *n = context;
-    (void)endpoint;
+    n->endpoint[number_of(n->world, to)] = *endpoint;
     n->path[number_of(n->world, to)] = MESH_PATH_DIRECT;
 }
 
@@ -239,8 +380,14 @@ static void arrive(struct world *w, struct mail *mail)
     if (!n->alive)
         return;
     if (mail->kind == MAIL_FRAME && w->session[mail->to][mail->from]) {
-        n->received[mail->from]++;
-        mesh_frame(n->mesh, &w->nodes[mail->from].id, &(struct mesh_arrival){0}, mail->bytes, mail->len, w->now);
+        n->received[mail->from] += mail->len + 32;
+        if (w->has_net)
+            hear(w, mail->to, mail->from, &mail->by.way);
+        mesh_frame(n->mesh, &w->nodes[mail->from].id, &mail->by, mail->bytes, mail->len, w->now);
+    } else if (mail->kind == MAIL_DATA && w->session[mail->to][mail->from]) {
+        n->received[mail->from] += 1000;
+        n->arrived[mail->from]++;
+        hear(w, mail->to, mail->from, &mail->by.way);
     } else if (mail->kind == MAIL_MET)
         met(w, mail);
     else if (mail->kind == MAIL_LEARNED && mail->bytes[0] < w->count && w->allowed[mail->to][mail->bytes[0]])
@@ -260,7 +407,9 @@ static void read_mails(struct world *w)
 static void push(struct world *w, uint32_t a, uint32_t b)
 {
     struct node *n = &w->nodes[a];
-    if (w->session[a][b] && w->session[b][a] && path_works(w, a, b))
+    if (w->session[a][b] && w->session[b][a] && !w->has_net && path_works(w, a, b))
+        return;
+    if (w->has_net && w->session[a][b] && w->session[b][a] && n->path[b] != MESH_PATH_NONE)
         return;
     if (n->path[b] == MESH_PATH_NONE) {
         if (w->now - n->wanted_at[b] < SECOND && n->wanted_at[b] > 0)
@@ -270,6 +419,17 @@ static void push(struct world *w, uint32_t a, uint32_t b)
         return;
     }
     try_handshake(w, a, b);
+}
+
+static void talk(struct world *w, uint32_t a, uint32_t b)
+{
+    struct node *n = &w->nodes[a];
+    if (!w->session[a][b] || n->path[b] == MESH_PATH_NONE)
+        return;
+    struct mesh_way way = current_way(w, a, b);
+    n->sent[b] += 1000;
+    n->said[b]++;
+    post_by(w, a, b, &way, &(struct mail){.kind = MAIL_DATA});
 }
 
 void world_run(struct world *w, uint64_t time)
@@ -284,18 +444,26 @@ void world_run(struct world *w, uint64_t time)
             for (uint32_t other = 0; w->now % TICK == 0 && other < w->count; other++)
                 if (w->nodes[n].wants[other])
                     push(w, n, other);
+            for (uint32_t other = 0; w->now % TICK == 0 && other < w->count; other++)
+                if (w->nodes[n].talks[other])
+                    talk(w, n, other);
         }
     }
 }
 
 /* ---- Nodes ---- */
 
+static struct underlay relay_endpoint(uint32_t number)
+{
+    return (struct underlay){.address = {192, 0, 2, (uint8_t)(number + 1)}, .port = 7, .family = 4};
+}
+
 void world_device(struct world *w, uint32_t at, uint32_t other, uint32_t flags)
 {
     struct mesh_device device = {.id = w->nodes[other].id, .flags = flags};
     if (flags & MESH_RELAY) {
         device.has_endpoint = true;
-        device.endpoint = (struct underlay){.address = {192, 0, 2, (uint8_t)(other + 1)}, .port = 7, .family = 4};
+        device.endpoint = relay_endpoint(other);
     }
     assert_int_equal(mesh_device(w->nodes[at].mesh, &device, w->now), 0);
 }
@@ -304,6 +472,9 @@ static void start(struct world *w, struct node *n)
 {
     static const uint8_t head[FRAME_SIGNED_HEAD_SIZE] = {1};
     const struct mesh_ops ops = {.send = on_send,
+                                 .send_by = on_send_by,
+                                 .candidates = on_candidates,
+                                 .heard = on_heard,
                                  .direct = on_direct,
                                  .relayed = on_relayed,
                                  .forget = on_forget,
@@ -375,6 +546,28 @@ void world_want(struct world *w, uint32_t a, uint32_t b)
     if (!w->nodes[b].relay)
         world_device(w, a, b, MESH_MEMBER);
     w->nodes[a].wants[b] = true;
+}
+
+void world_place(struct world *w, uint32_t node, uint32_t site)
+{
+    struct underlay inside = {.address = {198, 51, 100, (uint8_t)(node + 1)}, .port = 7, .family = 4};
+    if (site != NET_PUBLIC)
+        inside = (struct underlay){.address = {10, (uint8_t)site, 0, (uint8_t)(node + 1)}, .port = 7, .family = 4};
+    for (uint32_t n = 0; n < w->count && !w->has_net; n++)
+        if (w->nodes[n].relay)
+            net_place(&w->net, n, NET_PUBLIC, relay_endpoint(n));
+    w->has_net = true;
+    if (w->net.timeout == 0)
+        w->net.timeout = 60 * SECOND;
+    net_place(&w->net, node, site, inside);
+    mesh_local(w->nodes[node].mesh, &inside, 1, w->now);
+}
+
+void world_talk(struct world *w, uint32_t a, uint32_t b)
+{
+    world_want(w, a, b);
+    w->nodes[a].talks[b] = true;
+    w->nodes[b].talks[a] = true;
 }
 
 bool world_reaches(struct world *w, uint32_t a, uint32_t b)

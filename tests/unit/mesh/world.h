@@ -8,6 +8,8 @@
 #include "mesh/mesh.h"
 #include "wire/message.h"
 
+#include "nat.h"
+
 #define NODES_MAX 12
 #define MAILS_MAX 4096
 #define FRAME_DELAY (SECOND / 200)
@@ -37,12 +39,24 @@ struct node {
     uint64_t last_rtt;
     bool state_is_silent;
     size_t opening_len; /* at a relay: of each opening; 0: 1 */
+    /* In a world with a network (world_place). */
+    struct underlay endpoint[NODES_MAX]; /* of direct paths, as the engine has it */
+    struct underlay candidates[NODES_MAX][FRAME_CANDIDATES_MAX];
+    uint32_t candidate_count[NODES_MAX];
+    uint64_t spoke_at[NODES_MAX];
+    bool talks[NODES_MAX];       /* sends a packet each 100 ms */
+    uint32_t said[NODES_MAX];    /* such packets, to the other */
+    uint32_t arrived[NODES_MAX]; /* from the other */
+    uint64_t heard_aeads[NODES_MAX];
+    uint32_t heard_session[NODES_MAX], heards[NODES_MAX];
+    uint8_t gate[NODES_MAX][FRAME_GATE_SIZE]; /* of the other, as last heard; zero: none */
 };
 
 struct mail {
     uint64_t due;
-    enum { MAIL_NONE, MAIL_FRAME, MAIL_MET, MAIL_LEARNED } kind;
+    enum { MAIL_NONE, MAIL_FRAME, MAIL_DATA, MAIL_MET, MAIL_LEARNED } kind;
     uint32_t from, to, question;
+    struct mesh_arrival by;
     size_t len;
     uint8_t bytes[FRAME_MAX];
 };
@@ -59,6 +73,10 @@ struct world {
     uint32_t introduce_frames; /* seen so far */
     uint32_t drop_introduce;   /* the frame with this number is lost; 0 none */
     uint32_t frames;           /* sent, of all kinds */
+    bool has_net;
+    struct net net;
+    uint32_t sessions; /* made so far */
+    uint32_t session_number[NODES_MAX][NODES_MAX];
     bool (*tamper)(struct world *w, uint32_t from, uint32_t to, struct frame *frame); /* false: lost */
 };
 
@@ -77,6 +95,11 @@ void world_revive(struct world *w, uint32_t node);
 void world_device(struct world *w, uint32_t at, uint32_t other, uint32_t flags);
 /* As if `from` had sent it. */
 void world_frame(struct world *w, uint32_t from, uint32_t to, const struct frame *frame);
+/* From now on there is a network: relays are public, and each member has to be placed, public or at a site, before the
+ * world runs; or again, when it moves. */
+void world_place(struct world *w, uint32_t node, uint32_t site);
+/* a and b want each other, and talk. */
+void world_talk(struct world *w, uint32_t a, uint32_t b);
 /* The relay at rank 0, 1... for a node. */
 uint32_t world_relay_of(struct world *w, uint32_t node, uint32_t rank);
 

@@ -65,8 +65,10 @@ static bool seal_batch(struct sealer *s)
     for (int i = 0; i < BATCH; i++)
         packets[i] = (struct sealing){.at = bytes[i], .len = 20};
     reclaim_enter(&s->reader);
-    int error = tunnel_seal_batch(s->node->tunnel, s->crypto, tunnel_peer(s->node->tunnel, s->peer), NULL, packets,
-                                  BATCH, 0, s->node->now.monotonic, &notice);
+    struct peer *peer = tunnel_peer(s->node->tunnel, s->peer);
+    struct tunnel_way way = tunnel_find_way(peer, s->node->now.monotonic);
+    int error =
+        tunnel_seal_batch(s->node->tunnel, s->crypto, peer, &way, packets, BATCH, 0, s->node->now.monotonic, &notice);
     reclaim_leave(&s->reader);
     for (int i = 0; i < BATCH && error == 0; i++)
         s->counters[s->sealed++] = get_le64(((const struct message_transport *)packets[i].at)->counter);
@@ -98,7 +100,7 @@ static uint64_t *run_sealers(struct world *w, uint32_t *total)
     for (int i = 0; i < SEALERS; i++) {
         sealers[i].node = &w->nodes[ALICE];
         sealers[i].peer = w->peer[ALICE][BOB];
-        assert_int_equal(crypto_new(&sealers[i].crypto, CRYPTO_BULK_OPENSSL), 0);
+        assert_int_equal(crypto_new(&sealers[i].crypto, CRYPTO_BULK_BEST), 0);
         tunnel_add_reader(w->nodes[ALICE].tunnel, &sealers[i].reader);
         assert_int_equal(pthread_create(&sealers[i].thread, NULL, seal_many, &sealers[i]), 0);
     }
@@ -140,6 +142,29 @@ static void threads_that_seal_stop_at_the_last_counter(void **state)
     free(all);
 }
 
+/* All at once find that the key is not expanded yet. */
+static void threads_that_seal_natively_do_neither(void **state)
+{
+    struct world *w = *state;
+    uint32_t total;
+    for (int who = ALICE; who <= BOB; who++) {
+        w->nodes[who].aeads = 1u << AEAD_AES_256_GCM;
+        world_restart(w, (enum who)who);
+    }
+    node_set_endpoint(&w->nodes[ALICE], w->peer[ALICE][BOB], &w->at[BOB]);
+    world_connect(w);
+    struct session *s = atomic_load(&world_peer(w, ALICE, BOB)->sending);
+    tunnel_session_set_native(w->nodes[ALICE].tunnel, w->peer[ALICE][BOB], s->indexed.index, ~0u);
+    const uint64_t blocks = (20 + MESSAGE_NATIVE_MIN) * BATCH / 16 + BATCH;
+    atomic_store(&s->send_blocks, REJECT_AFTER_BLOCKS - 100 * blocks - 1);
+    uint64_t first = atomic_load(&s->send_counter);
+    uint64_t *all = run_sealers(w, &total);
+    assert_int_equal(total, 100 * BATCH);
+    for (uint32_t i = 1; i < total; i++)
+        assert_true(all[i - 1] >= first && all[i] > all[i - 1]);
+    free(all);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -150,6 +175,7 @@ int main(void)
         TEST(what_is_neither_packet_nor_frame_is_refused),
         TEST(threads_that_seal_for_one_session_never_share_a_counter),
         TEST(threads_that_seal_stop_at_the_last_counter),
+        TEST(threads_that_seal_natively_do_neither),
     };
     return cmocka_run_group_tests_name("tunnel/frames", tests, NULL, NULL);
 }

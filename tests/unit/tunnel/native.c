@@ -1,6 +1,7 @@
 /* Native transport between Alice and Bob, who offer both AEADs unless a test says otherwise. */
 #include "world.h"
 
+#include "noise_vectors.h"
 #include "tunnel/internal.h"
 
 #define AES (1u << AEAD_AES_256_GCM)
@@ -250,6 +251,37 @@ static void who_offers_nothing_derives_nothing(void **state)
     restart_with(w, 0, AES | CHACHA);
     world_connect(w);
     assert_true(is_zero(session(w, ALICE, BOB)->native_keys, sizeof(struct native_keys) * AEADS));
+}
+
+/* With the keys of the slow twin's handshake. */
+static void messages_are_those_of_the_slow_twin(void **state)
+{
+    static const struct {
+        enum aead aead;
+        const uint8_t *key, *message;
+    } cases[] = {{AEAD_AES_256_GCM, vector_initiator_sends_aes, vector_native_aes},
+                 {AEAD_CHACHA20_POLY1305, vector_initiator_sends_chacha, vector_native_chacha}};
+    struct world *w = *state;
+    struct node *alice = &w->nodes[ALICE];
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t bytes[TUNNEL_HEADROOM_MAX + sizeof(vector_packet) + MESSAGE_TAG_SIZE];
+        struct sealing packet = {.at = bytes, .len = sizeof(vector_packet)};
+        struct tunnel_notice notice;
+        restart_with(w, AES | CHACHA, AES | CHACHA);
+        world_connect(w);
+        struct session *s = session(w, ALICE, BOB);
+        memcpy(s->native_keys[cases[i].aead].send, cases[i].key, AEAD_KEY_SIZE);
+        s->remote_index = 0xaabbccdd;
+        s->send_counter = 3;
+        s->native = 1 + (uint32_t)cases[i].aead;
+        struct tunnel_way way = tunnel_find_way(world_peer(w, ALICE, BOB), alice->now.monotonic);
+        memcpy(bytes + way.headroom, vector_packet, sizeof(vector_packet));
+        assert_int_equal(tunnel_seal_batch(alice->tunnel, alice->crypto, world_peer(w, ALICE, BOB), &way, &packet, 1, 0,
+                                           alice->now.monotonic, &notice),
+                         0);
+        assert_int_equal(packet.sealed_len, sizeof(bytes));
+        assert_memory_equal(bytes, cases[i].message, sizeof(bytes));
+    }
 }
 
 /* ---- Before the hello ---- */
@@ -637,6 +669,7 @@ int main(void)
         TEST(a_keepalive_is_an_empty_packet),
         TEST(every_key_is_another_and_the_peer_has_the_same),
         TEST(who_offers_nothing_derives_nothing),
+        TEST(messages_are_those_of_the_slow_twin),
         TEST(native_messages_before_the_hello_are_opened_and_answered_in_kind),
         TEST(a_forged_message_teaches_nothing),
         TEST(one_batch_holds_all_kinds),

@@ -99,6 +99,12 @@ static void response_of_the_slow_twin_yields_its_keys(void **state)
     static_step_run(&step, c, vector_initiator);
     out_of_step(&n, &step);
     noise_open_response(&n, c, vector_psk, response.sealed_nothing);
+    noise_derive(&n, c, "nightjar 1 aes-256-gcm", sends, receives);
+    assert_memory_equal(sends, vector_initiator_sends_aes, sizeof(sends));
+    assert_memory_equal(receives, vector_responder_sends_aes, sizeof(receives));
+    noise_derive(&n, c, "nightjar 1 chacha20-poly1305", sends, receives);
+    assert_memory_equal(sends, vector_initiator_sends_chacha, sizeof(sends));
+    assert_memory_equal(receives, vector_responder_sends_chacha, sizeof(receives));
     assert_int_equal(noise_split(&n, c, sends, receives), 0);
     assert_memory_equal(sends, vector_initiator_sends, sizeof(sends));
     assert_memory_equal(receives, vector_responder_sends, sizeof(receives));

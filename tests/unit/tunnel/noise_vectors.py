@@ -9,7 +9,7 @@ import struct
 import textwrap
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
@@ -80,7 +80,15 @@ def handshake(psk, timestamp, initiator, responder, e_initiator, e_responder, se
     message += mac(blake2s(b"mac1----", public(initiator)), message) + bytes(16)
     out["response"] = message
     out["initiator_sends"], out["responder_sends"] = kdf(2, c, b"")
+    for name, label in (("aes", b"nightjar 1 aes-256-gcm"), ("chacha", b"nightjar 1 chacha20-poly1305")):
+        out["initiator_sends_" + name], out["responder_sends_" + name] = kdf(2, c, label)
     return out
+
+
+def native(aead, key, receiver, counter, packet):
+    """PROTOCOL.md section 21."""
+    header = struct.pack("<IIQ", 5, receiver, counter)
+    return header + aead(key).encrypt(struct.pack("<4xQ", counter), bytes(4) + packet, header)
 
 
 def show(name, data):
@@ -94,6 +102,9 @@ def main():
     inputs["timestamp"] = struct.pack(">QI", 0x400000000000000a + 1700000000, 5 << 24)
     made = handshake(inputs["psk"], inputs["timestamp"], inputs["initiator"], inputs["responder"],
                      inputs["ephemeral_of_initiator"], inputs["ephemeral_of_responder"], 0x11223344, 0xaabbccdd)
+    made["packet"] = bytes.fromhex("450000150000400040fd25d80a0900010a09000221")
+    made["native_aes"] = native(AESGCM, made["initiator_sends_aes"], 0xaabbccdd, 3, made["packet"])
+    made["native_chacha"] = native(ChaCha20Poly1305, made["initiator_sends_chacha"], 0xaabbccdd, 3, made["packet"])
     print("/* Made by noise_vectors.py. */\n#ifndef TESTS_UNIT_TUNNEL_NOISE_VECTORS_H\n"
           "#define TESTS_UNIT_TUNNEL_NOISE_VECTORS_H\n\n#include <stdint.h>\n")
     for name, data in {**inputs, **made}.items():
