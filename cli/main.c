@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "command.h"
+#include "proc/drop.h"
 #include "say.h"
 
 #define STATE_DEFAULT "/var/lib/nightjar"
@@ -130,12 +131,15 @@ static int read_and_run(const struct command *c, int argc, char **argv)
     return run(&cli, c, &a);
 }
 
-/* Secrets pass through here: no core files, nobody attaches, nothing that is written is for others. */
+/* Secrets pass through here: no core files, nobody attaches, nothing on a swap device, nothing that is written is for
+ * others. */
 static void protect(void)
 {
     const struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
+    int ignored = drop_lock_memory(); /* a command without it is better than none */
+    (void)ignored;
     umask(077);
     signal(SIGPIPE, SIG_IGN);
 }

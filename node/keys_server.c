@@ -20,6 +20,7 @@ struct keys_server {
     struct keys_setup setup;
     struct key_material material;
     struct seen *seen;
+    struct gates *gates;
     struct own_time own_time;
     struct wall_clock clock; /* what others' timestamps are held against */
     struct step_queue queues[KEYS_QUEUES];
@@ -252,17 +253,33 @@ static int excuse(struct keys_server *k, const struct ipc_message *m)
     struct ipc_key gone;
     memcpy(&gone, m->bytes, sizeof(gone));
     seen_excuse(k->seen, gone.key, latest(k));
+    gates_forget(k->gates, gone.key);
     return 0;
+}
+
+static int keep_gate(struct keys_server *k, const struct ipc_message *m)
+{
+    struct ipc_gate gate;
+    memcpy(&gate, m->bytes, sizeof(gate));
+    gates_note(k->gates, &gate);
+    wipe(&gate, sizeof(gate));
+    return 0;
+}
+
+static int tell_gates(struct keys_server *k)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < gates_count(k->gates) && error == 0; i++)
+        error = ipc_send(k->setup.engine, IPC_GATE, gates_at(k->gates, i), sizeof(struct ipc_gate));
+    return error;
 }
 
 static const struct {
     uint16_t kind;
     int (*take)(struct keys_server *k, const struct ipc_message *m);
 } takers[] = {
-    {IPC_STEP, take_step},
-    {IPC_BUILD_JOIN, build_join},
-    {IPC_ERASE_SEED, erase_seed},
-    {IPC_PEER_GONE, excuse},
+    {IPC_STEP, take_step},   {IPC_BUILD_JOIN, build_join}, {IPC_ERASE_SEED, erase_seed},
+    {IPC_PEER_GONE, excuse}, {IPC_GATE, keep_gate},
 };
 
 static int take(struct keys_server *k, const struct ipc_message *m)
@@ -303,6 +320,7 @@ int keys_server_turn(struct keys_server *k)
         error = serve_own(k);
     if (error == 0)
         error = serve_others(k);
+    gates_commit(k->gates, k->setup.monotonic());
     return error == 0 && is_left(k) ? ERROR_AGAIN : error;
 }
 
@@ -312,11 +330,15 @@ static int start(struct keys_server *k)
     if (error == 0)
         error = seen_open(&k->seen, &k->setup.files);
     if (error == 0)
+        error = gates_open(&k->gates, &k->setup.files);
+    if (error == 0)
         error = own_time_open(&k->own_time, &k->setup.files);
     if (error == 0)
         error = queues_init(k->queues);
     if (error == 0)
         error = tell_public(k);
+    if (error == 0)
+        error = tell_gates(k);
     if (error != 0)
         return error;
     ipc_set_phase(k->setup.engine, IPC_RUNNING);
@@ -345,6 +367,9 @@ void keys_server_free(struct keys_server *k)
     if (!k)
         return;
     seen_close(k->seen);
+    if (k->gates)
+        gates_commit(k->gates, UINT64_MAX);
+    gates_close(k->gates);
     for (int i = 0; i < KEYS_QUEUES; i++)
         queue_clear(&k->queues[i]);
     wipe(k, sizeof(*k));

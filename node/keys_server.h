@@ -3,6 +3,7 @@
 #ifndef NODE_KEYS_SERVER_H
 #define NODE_KEYS_SERVER_H
 
+#include "keys_gates.h"
 #include "keys_material.h"
 #include "keys_seen.h"
 #include "proc/permits.h"

@@ -18,6 +18,7 @@
 #include "net/loop.h"
 #include "net/memory.h"
 #include "proc/drop.h"
+#include "proc/landlock.h"
 #include "proc/log.h"
 #include "proc/sandbox.h"
 #include "report.h"
@@ -373,14 +374,24 @@ static int start(struct parent *p)
     return 0;
 }
 
-/* What is executed later, a controller that is to be another user, has more rights than we then have. */
+/* A controller is started again from here as root in full, which no-new-privs forbids; without it, filters take
+ * CAP_SYS_ADMIN. */
 static int confine(struct parent *p)
 {
-    int error = drop_in_parent(p->place.has_controller && !joins(p));
+    bool starts_controller = p->place.has_controller && !joins(p);
+    int error = drop_in_parent(starts_controller);
+    if (error == ERROR_PERMISSION && starts_controller) {
+        log_line("warning", "sandbox",
+                 "what=\"the parent's own system calls are not filtered\" why=\"a host with a controller needs "
+                 "CAP_SYS_ADMIN for that\"");
+        return 0;
+    }
     if (error != 0)
         report_failure(&p->report, "The daemon's processes cannot be confined: %s", error_sentence(error));
     else if (!sandbox_exists())
         log_line("warning", "sandbox", "what=\"built without: the processes' system calls are not filtered\"");
+    else if (!landlock_exists())
+        log_line("warning", "sandbox", "what=\"this kernel has no Landlock: files are guarded by their modes alone\"");
     return error;
 }
 

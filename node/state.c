@@ -13,6 +13,7 @@
 #include "proc/log.h"
 #include "proc/messages.h"
 #include "proc/permits.h"
+#include "proc/sandbox.h"
 #include "roles.h"
 #include "state_server.h"
 
@@ -86,6 +87,7 @@ int state_main(void)
                                 .uid = getuid(),
                                 .gid = group_that_may_ask(), /* before there are no files to read it from */
                                 .build_time = BUILD_TIME,
+                                .unconfined = !sandbox_exists(),
                                 .counter_name = counter_name};
     json_object_seed(0); /* from /dev/urandom, so before there are no files */
     signal(SIGPIPE, SIG_IGN);

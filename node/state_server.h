@@ -16,6 +16,7 @@ struct state_setup {
     int control_fd; /* listening; -1: joining */
     uid_t uid;      /* may ask over the control socket, as root may */
     gid_t gid;
+    bool unconfined;     /* built without system call filters */
     uint64_t build_time; /* s since 1970: the clock's first floor */
     const char *(*counter_name)(uint32_t i);
 };

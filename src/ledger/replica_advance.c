@@ -210,6 +210,10 @@ static enum advance_result take_in(struct replica *r, struct blob_reader reader,
     alarm_of_void_entries(r, begin);
     replica_adopt_head(r, target);
     replica_take_aways_look(r);
+    if (!r->self.relay && replica_take_away_came(r, begin)) /* somebody here may have no relay that tells it */
+        replica_notify_all(r);
+    if (replica_isolation_came(r, begin))
+        replica_publish_anew(r);
     want_what_changed(r, begin);
     compact(r);
     r->dirty = true;

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "proc/landlock.h"
 #include "proc/sandbox.h"
 
 #define FD_LAST 63 /* of DROP_FD */
@@ -54,9 +55,8 @@ static int limit_process(const struct drop *what)
     return limit(RLIMIT_NOFILE, what->nofile ? what->nofile : NOFILE_DEFAULT);
 }
 
-/* What is touched stays in memory, and so off a swap device: private keys and sessions. On fault, so that nothing is
- * brought in for it. Only without a limit, since allocations would fail beyond one; that takes root. */
-static int lock_memory(void)
+/* On fault, so that nothing is brought in for it. Below a limit later allocations would fail. */
+int drop_lock_memory(void)
 {
     struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
     if (geteuid() != 0 || setrlimit(RLIMIT_MEMLOCK, &none) != 0)
@@ -108,7 +108,7 @@ int drop_privileges(const struct drop *what)
     if (error == 0)
         error = limit_process(what);
     if (error == 0 && locked[what->role])
-        error = lock_memory();
+        error = drop_lock_memory();
     if (error == 0 && geteuid() == 0) {
         drop_ids(what->role, &uid, &gid); /* before the files are out of reach */
         error = confine(what->root ? what->root : DROP_EMPTY);
@@ -118,6 +118,8 @@ int drop_privileges(const struct drop *what)
     /* After the change of ids, which resets both: no dumps, no tracing, and no life without the parent. */
     if (error == 0 && (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0))
         error = ERROR_PERMISSION;
+    if (error == 0)
+        error = landlock_enter(what->role);
     return error == 0 ? sandbox_enter(what->role) : error; /* last: what is above is not among its calls */
 }
 

@@ -22,10 +22,14 @@ struct drop {
 };
 
 /* Closes descriptors; core files, dumps and tracing off, no-new-privs; as root also: memory of those who hold keys
- * locked, chroot, groups, ids, every capability; then the role's system calls alone (sandbox.h). Without root what
- * needs it is skipped. Libraries that read files must have read them before.
- * ERROR_PERMISSION, ERROR_IO, ERROR_UNSUPPORTED (no system call filters): the process must end. */
+ * locked, chroot, groups, ids, every capability; then the role's files (landlock.h) and system calls (sandbox.h) alone.
+ * Without root what needs it is skipped. Libraries that read files must have read them before. ERROR_PERMISSION,
+ * ERROR_IO, ERROR_UNSUPPORTED (no system call filters): the process must end. */
 must_check int drop_privileges(const struct drop *what);
+
+/* What the process touches from now on stays in memory, and so off a swap device. Only as root who may lift the limit
+ * on it; 0 without. For private keys and sessions; drop_privileges does it for the roles that have any. */
+must_check int drop_lock_memory(void);
 
 /* For a parent, before it starts anything: core files, dumps and tracing off, and the calls that it never needs denied,
  * to all that it starts as well. `starts_others_later`: it will execute a program that becomes another user once this

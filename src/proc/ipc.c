@@ -26,6 +26,7 @@ struct ipc {
     size_t permit_count;
     struct queued *first, **last;
     size_t queued_bytes;
+    size_t received_len;
     alignas(8) uint8_t received[IPC_MESSAGE_MAX + 1]; /* one more, so that a longer one is noticed */
 };
 
@@ -249,9 +250,13 @@ int ipc_receive(struct ipc *ipc, struct ipc_message *out)
     struct iovec parts[2] = {{&header, sizeof(header)}, {ipc->received, sizeof(ipc->received)}};
     struct msghdr message = {
         .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof(control)};
+    explicit_bzero(ipc->received, ipc->received_len); /* the last one's: chaining keys pass through here, too */
+    ipc->received_len = 0;
     ssize_t len = recvmsg(ipc->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (len < 0)
         return errno == EAGAIN || errno == EINTR ? ERROR_AGAIN : ERROR_GONE;
+    if (len > (ssize_t)sizeof(header))
+        ipc->received_len = (size_t)len - sizeof(header);
     *out = (struct ipc_message){.bytes = ipc->received};
     take_fds(&message, out);
     if (len == 0 && out->fd_count == 0)

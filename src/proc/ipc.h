@@ -50,7 +50,7 @@ bool ipc_flush(struct ipc *ipc);
 struct ipc_message {
     uint16_t kind;
     uint32_t len;
-    const uint8_t *bytes; /* aligned to 8; holds until the next ipc_receive */
+    const uint8_t *bytes; /* aligned to 8; wiped by the next ipc_receive, also by one that finds nothing */
     uint32_t fd_count;
     int fds[IPC_FDS_MAX]; /* the caller's to close */
 };

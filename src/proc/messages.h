@@ -58,6 +58,8 @@ enum ipc_kind {
 
     /* engine -> keys: struct ipc_key, a static key that is no peer's any more. */
     IPC_PEER_GONE = 9,
+    /* struct ipc_gate. keys -> engine: what was kept, at the start, after IPC_PUBLIC. engine -> keys: one to keep. */
+    IPC_GATE = 10,
 
     /* keys -> engine, keys -> state: at the start, and after a change. */
     IPC_PUBLIC = 3,
@@ -125,6 +127,13 @@ struct ipc_build_join {
 
 struct ipc_key {
     uint8_t key[IPC_PUBLIC_SIZE];
+};
+
+#define IPC_GATE_SIZE 16
+/* What mac2 is made with toward the holder of that static key; under our own: toward us. */
+struct ipc_gate {
+    uint8_t static_key[IPC_PUBLIC_SIZE];
+    uint8_t gate[IPC_GATE_SIZE];
 };
 
 struct ipc_id {

@@ -87,6 +87,10 @@ static const struct sandbox_rule common_rules[] = {
     RULE(clock_gettime64, "the same, 32-bit"),
     RULE(gettimeofday, "the same"),
     RULE(time, "the same"),
+    RULE(clock_nanosleep, "waits of libraries: OpenSSL for entropy, SQLite for a lock"),
+    RULE(clock_nanosleep_time64, "the same, 32-bit"),
+    RULE(nanosleep, "the same"),
+    RULE(sched_yield, "the same"),
     RULE(getpid, "OpenSSL tells a fork by it; abort"),
     RULE(gettid, "abort"),
     RULE(rt_sigaction, "abort"),
@@ -220,8 +224,6 @@ static const struct sandbox_rule controller_rules[] = {
     RULE1(fcntl64, "the same, 32-bit", IS(1, F_GETLK)),
     RULE(fchmod, "journals have the store's mode"),
     RULE(getuid, "SQLite"),
-    RULE(clock_nanosleep, "SQLite waits for a lock"),
-    RULE(nanosleep, "the same"),
 };
 static const struct sandbox_table controller = TABLE(controller_rules);
 

@@ -16,7 +16,7 @@ import world as worlds
 ALONE = Path(os.environ.get("NIGHTJARD_ALONE", worlds.ROOT / "build/tests/node/nightjard-alone"))
 RUN = Path("/run/nightjar")
 ROLES = {"keys": 61101, "engine": 61102, "state": 61103}
-NET_ADMIN, KILL = 1 << 12, 1 << 5
+NET_ADMIN, KILL, SYS_RESOURCE = 1 << 12, 1 << 5, 1 << 24
 NFT_LIST = "nft list tables"
 
 pytestmark = pytest.mark.skipif(not os.access(ALONE, os.X_OK), reason=f"no {ALONE}: build it")
@@ -93,6 +93,11 @@ def fields_of(pid):
     return {name: value.split() for name, value in (line.split(":", 1) for line in lines)}
 
 
+def may_lift_limits():
+    """Without it no more than RLIMIT_MEMLOCK can be locked, which is not enough for the engine."""
+    return int(fields_of("self")["CapEff"][0], 16) & SYS_RESOURCE != 0
+
+
 def test_up_returns_when_addresses_and_routes_are_there(daemon):
     daemon.up()
     addresses = daemon.host.ip("address show dev nj0").stdout
@@ -100,6 +105,7 @@ def test_up_returns_when_addresses_and_routes_are_there(daemon):
     assert "100.70.0.0/16 dev nj0" in daemon.host.ip("route").stdout
     assert "fd01::/48 dev nj0" in daemon.host.ip("-6 route").stdout
     assert set(daemon.processes()) == {"parent", *ROLES}
+    assert "not filtered" not in daemon.log()
     daemon.end()
     assert not daemon.host.has_interface("nj0")
 
@@ -108,15 +114,18 @@ def test_each_role_has_an_id_no_capability_and_no_files(daemon):
     daemon.up()
     for role, pid in daemon.processes().items():
         fields = fields_of(pid)
+        assert "Max core file size        0                    0" in Path(f"/proc/{pid}/limits").read_text()
         if role == "parent":
             assert int(fields["CapEff"][0], 16) == NET_ADMIN | KILL
+            assert fields["NoNewPrivs"] == ["1"] and fields["Seccomp"] == ["2"]
             continue
         assert set(fields["Uid"] + fields["Gid"]) == {str(ROLES[role])} and fields["Groups"] == []
         for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
             assert int(fields[kind][0], 16) == 0, (role, kind)
-        assert fields["NoNewPrivs"] == ["1"]
+        assert fields["NoNewPrivs"] == ["1"] and fields["Seccomp"] == ["2"]
         assert os.readlink(f"/proc/{pid}/root") == "/run/nightjar/empty"
-        assert "Max core file size        0                    0" in Path(f"/proc/{pid}/limits").read_text()
+        if role == "keys" or (role == "engine" and may_lift_limits()):
+            assert int(fields["VmLck"][0]) > 0, "off a swap device"
         assert os.stat(f"/proc/{pid}/fd").st_uid == 0, "not dumpable"
     daemon.end()
 
@@ -169,6 +178,14 @@ def test_a_role_that_dies_takes_the_daemon_down(daemon, role):
     assert "nightjar_" in daemon.tables(), "dark also when dead"
     assert daemon.run("--undarken").returncode == 0
     assert "nightjar_" not in daemon.tables()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_log_tells_of_a_forbidden_system_call(daemon, role):
+    daemon.up()
+    os.kill(daemon.processes()[role], signal.SIGSYS)
+    daemon.wait_for_end()
+    assert f"The {role} process ended: it made a forbidden system call." in daemon.log()
 
 
 def test_a_parent_that_is_killed_leaves_no_process(daemon):

@@ -28,6 +28,8 @@ struct world {
     struct ipc *keys_engine, *keys_state; /* and the server's */
     struct keys_server *keys;
     struct ipc_public told;
+    uint32_t gate_count; /* told at the start */
+    struct ipc_gate gates[GATES_MAX];
 };
 
 static uint64_t clock_now;
@@ -71,9 +73,17 @@ static int start(struct world *w)
     int error = keys_server_new(&w->keys, &setup);
     struct ipc_message m;
     memset(&w->told, 0, sizeof(w->told));
-    while (ipc_receive(w->engine, &m) == 0)
-        if (m.kind == IPC_PUBLIC)
-            memcpy(&w->told, m.bytes, sizeof(w->told));
+    w->gate_count = 0;
+    bool left;
+    do {
+        left = ipc_flush(w->keys_engine);
+        while (ipc_receive(w->engine, &m) == 0) {
+            if (m.kind == IPC_PUBLIC)
+                memcpy(&w->told, m.bytes, sizeof(w->told));
+            if (m.kind == IPC_GATE)
+                memcpy(&w->gates[w->gate_count++], m.bytes, sizeof(w->gates[0]));
+        }
+    } while (left);
     while (ipc_receive(w->state, &m) == 0)
         continue;
     return error;
@@ -387,6 +397,94 @@ static void a_clock_that_is_mended_by_years_is_believed(void **state)
     assert_int_equal(initiate(w, 1, NOW), 0);
     assert_int_equal(initiate(w, 1, NOW), ERROR_REPLAYED);
     assert_int_equal(initiate(w, 2, NOW + 25 * HOUR), ERROR_REPLAYED);
+}
+
+/* ---- Gate keys ---- */
+
+static struct ipc_gate gate_of(uint8_t holder, uint8_t gate)
+{
+    struct ipc_gate g;
+    memset(g.static_key, holder, sizeof(g.static_key));
+    memset(g.gate, gate, sizeof(g.gate));
+    return g;
+}
+
+static void hear_gate(struct world *w, uint8_t holder, uint8_t gate)
+{
+    struct ipc_gate g = gate_of(holder, gate);
+    assert_int_equal(ipc_send(w->engine, IPC_GATE, &g, sizeof(g)), 0);
+    assert_int_equal(keys_server_turn(w->keys), 0);
+}
+
+/* What the engine is told at the start. */
+static bool is_told_gate(struct world *w, uint8_t holder, uint8_t gate)
+{
+    struct ipc_gate g = gate_of(holder, gate);
+    for (uint32_t i = 0; i < w->gate_count; i++)
+        if (memcmp(&w->gates[i], &g, sizeof(g)) == 0)
+            return true;
+    return false;
+}
+
+static void gate_keys_outlive_a_restart(void **state)
+{
+    struct world *w = *state;
+    hear_gate(w, 1, 11);
+    hear_gate(w, 2, 12);
+    hear_gate(w, 2, 13);
+    restart(w);
+    assert_int_equal(w->gate_count, 2);
+    assert_true(is_told_gate(w, 1, 11));
+    assert_true(is_told_gate(w, 2, 13));
+    hear_gate(w, 1, 14);
+    restart(w);
+    assert_true(is_told_gate(w, 1, 14));
+    assert_true(is_told_gate(w, 2, 13));
+}
+
+static void the_gate_key_of_who_went_is_forgotten(void **state)
+{
+    struct world *w = *state;
+    struct ipc_key gone;
+    memset(gone.key, 1, sizeof(gone.key));
+    hear_gate(w, 1, 11);
+    hear_gate(w, 2, 12);
+    assert_int_equal(ipc_send(w->engine, IPC_PEER_GONE, &gone, sizeof(gone)), 0);
+    assert_int_equal(keys_server_turn(w->keys), 0);
+    restart(w);
+    assert_int_equal(w->gate_count, 1);
+    assert_true(is_told_gate(w, 2, 12));
+}
+
+static void gate_keys_that_change_all_the_time_are_written_seldom(void **state)
+{
+    struct world *w = *state;
+    hear_gate(w, 1, 1);
+    unsigned before = w->disk->syncs;
+    for (uint8_t gate = 2; gate < 100; gate++)
+        hear_gate(w, 1, gate);
+    assert_int_equal(w->disk->syncs, before);
+    restart(w); /* an orderly end writes */
+    assert_true(is_told_gate(w, 1, 99));
+}
+
+static void gate_keys_are_bounded(void **state)
+{
+    struct world *w = *state;
+    struct files f = disk_files(w->disk);
+    struct gates *g;
+    struct ipc_gate gate = {.gate = {1}};
+    stop(w);
+    assert_int_equal(gates_open(&g, &f), 0);
+    for (uint32_t i = 0; i < 3 * GATES_MAX; i++) {
+        put_be32(gate.static_key, i);
+        gates_note(g, &gate);
+    }
+    gates_commit(g, UINT64_MAX);
+    assert_int_equal(gates_count(g), GATES_MAX);
+    gates_close(g);
+    assert_int_equal(start(w), 0);
+    assert_int_equal(w->gate_count, GATES_MAX);
 }
 
 /* ---- Storms ---- */
@@ -795,6 +893,10 @@ int main(void)
         TEST(who_goes_with_a_timestamp_that_was_not_ahead_keeps_it),
         TEST(a_clock_that_goes_back_a_day_locks_nobody_out_and_brings_no_replay_back),
         TEST(a_clock_that_is_mended_by_years_is_believed),
+        TEST(gate_keys_outlive_a_restart),
+        TEST(the_gate_key_of_who_went_is_forgotten),
+        TEST(gate_keys_that_change_all_the_time_are_written_seldom),
+        TEST(gate_keys_are_bounded),
         TEST(a_storm_of_handshakes_takes_few_commits),
         TEST(a_storm_on_a_full_disk_is_answered_and_told_once),
         TEST(ours_and_the_gated_are_answered_in_two_turns_whatever_strangers_send),
