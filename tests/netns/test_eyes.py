@@ -88,7 +88,8 @@ def test_an_isolated_device_can_nothing_and_is_told_so(plant):
         assert "sensor-7 is isolated." in asks(plant.operator, "can sensor-7 tcp 1883 broker-1", code=1)
         assert any(line.startswith("sensor-7 ") and " isolated " in line
                    for line in asks(plant.operator, "devices").splitlines())
-        wait_until(lambda: checks(plant["sensor-7"])["member"]["result"] == "FAIL", 20, "its doctor says so")
+        wait_until(lambda: plant["sensor-7"].nightjar("doctor", check=False).returncode == 1, 60,
+                   "its own doctor finds that something is wrong", every=2)
     finally:
         plant.operator.nightjar("restore sensor-7", timeout=40)
     wait_until(lambda: plant.operator.nightjar("can sensor-7 tcp 1883 broker-1", check=False).returncode == 0, 20,
