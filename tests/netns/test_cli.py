@@ -411,6 +411,17 @@ def test_ping_counts_answers_and_goes_on_after_a_lost_one(trial):
         assert "No device called hub" in trial.run("ping", "hub", code=1)[1]
 
 
+def test_a_thousand_devices_stand_in_order_and_in_columns(trial):
+    devices = [{"name": f"pump-{i * 7 % 1000}" + "x" * (i % 30), "id": "00", "groups": ["sensors"], "site": None,
+                "addresses": ["fd00::1", "100.64.0.1"], "state": "joined", "relay": False, "controller": False}
+               for i in range(1000)]
+    with daemon(trial.state, {"devices": {"schema": 1, "devices": devices}, "status": {"peers": []}}):
+        lines = trial.run("devices")[0].splitlines()
+        assert len(trial.json("devices")["devices"]) == 1000
+    assert len(lines) == 1001 and len({line.index("joined") for line in lines[1:]}) == 1
+    assert [line.split()[0] for line in lines[1:]] == sorted(device["name"] for device in devices)
+
+
 def test_up_is_done_if_it_is_up(trial):
     with daemon(trial.state, {}):
         assert trial.json("up")["already"]
