@@ -17,6 +17,7 @@ struct cli {
     const char *state; /* path of STATE as given */
     bool json;
     bool quiet; /* no progress on stderr */
+    bool mute;  /* nor failures: what failed is told otherwise */
     struct crypto *crypto;
 };
 
@@ -42,6 +43,7 @@ int command_status(struct cli *cli, const struct arguments *arguments);
 int command_devices(struct cli *cli, const struct arguments *arguments);
 int command_ping(struct cli *cli, const struct arguments *arguments);
 int command_can(struct cli *cli, const struct arguments *arguments);
+int command_doctor(struct cli *cli, const struct arguments *arguments);
 int command_policy_check(struct cli *cli, const struct arguments *arguments);
 int command_policy_publish(struct cli *cli, const struct arguments *arguments);
 int command_policy_test(struct cli *cli, const struct arguments *arguments);

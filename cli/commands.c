@@ -136,6 +136,13 @@ const struct command commands[] = {
      "Example:\n"
      "  nightjar devices\n",
      no_options, 0, 0, command_devices},
+    {"doctor", "each check: result, cause, what to do", "",
+     "Looks at STATE, the daemon and its processes, the network as the daemon sees it, and this host. Changes nothing\n"
+     "and sends nothing. Needs no daemon, but tells less without one. Exits with 1 if a check failed.\n"
+     "\n"
+     "Example:\n"
+     "  nightjar doctor\n",
+     no_options, 0, 0, command_doctor},
     {"ping", "the round trip to a device, and by which path", "DEVICE",
      "Asks a device for an answer through the tunnel. A device that does not exist and one that no rule joins to this\n"
      "one look alike. Exits with 0 if at least one answer came.\n"

@@ -24,20 +24,28 @@ struct control {
     size_t len, capacity;
 };
 
-/* /run/nightjar/ and the first 16 digits of the hash of STATE's real path. */
-static int socket_path(struct cli *cli, struct sockaddr_un *out)
+int control_hash(struct cli *cli, char out[CONTROL_HASH_SIZE])
 {
     char real[PATH_MAX];
     uint8_t digest[SHA256_SIZE];
-    char hash[HEX_SIZE(HASH_BYTES)];
+    _Static_assert(HEX_SIZE(HASH_BYTES) == CONTROL_HASH_SIZE, "digits and a NUL");
     if (!realpath(cli->state, real))
         return errno == EACCES ? ERROR_PERMISSION : ERROR_NOT_FOUND;
     int error = crypto_sha256(cli->crypto, digest, real, strlen(real));
+    if (!error)
+        hex_print(out, digest, HASH_BYTES);
+    return error;
+}
+
+static int socket_path(struct cli *cli, struct sockaddr_un *out)
+{
+    char hash[CONTROL_HASH_SIZE];
+    int error = control_hash(cli, hash);
     if (error)
         return error;
     memset(out, 0, sizeof(*out));
     out->sun_family = AF_UNIX;
-    snprintf(out->sun_path, sizeof(out->sun_path), RUN_FOLDER "/%s.sock", hex_print(hash, digest, HASH_BYTES));
+    snprintf(out->sun_path, sizeof(out->sun_path), RUN_FOLDER "/%s.sock", hash);
     return 0;
 }
 
@@ -65,6 +73,13 @@ int control_open(struct control **out, struct cli *cli)
     }
     *out = c;
     return 0;
+}
+
+pid_t control_peer(const struct control *c)
+{
+    struct ucred who;
+    socklen_t len = sizeof(who);
+    return getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 ? who.pid : 0;
 }
 
 void control_close(struct control *c)

@@ -27,9 +27,14 @@ bool clock_is_plausible(uint64_t now)
     return now >= PLAUSIBLE_TIME;
 }
 
+uint64_t clock_wall(void)
+{
+    return (uint64_t)time(NULL);
+}
+
 uint64_t clock_now(void)
 {
-    uint64_t now = (uint64_t)time(NULL);
+    uint64_t now = clock_wall();
     if (!clock_is_plausible(now))
         say_warning("This machine's clock is wrong; it works nevertheless, but dates in tickets will be off.");
     return now;

@@ -11,6 +11,7 @@ void random_draw(void *context, void *out, size_t len);
 /* s since 1970; warns when the clock was never set. */
 uint64_t clock_now(void);
 bool clock_is_plausible(uint64_t now);
+uint64_t clock_wall(void); /* without a warning */
 /* ms, monotonic. */
 int64_t clock_ms(void);
 

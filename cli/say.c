@@ -20,6 +20,8 @@ static void print_json(const char *what, const char *todo)
 
 static int no(const struct cli *cli, const char *what, const char *todo)
 {
+    if (cli->mute)
+        return EXIT_NO;
     fprintf(stderr, "nightjar: %s\n", what);
     if (todo)
         fprintf(stderr, "  %s\n", todo);

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "control.h"
-#include "reasons.h"
 #include "say.h"
 #include "show.h"
 #include "values.h"
@@ -155,39 +154,6 @@ int command_status(struct cli *cli, const struct arguments *arguments)
         print_head(answer);
         print_peers(json_object_get(answer, "peers"));
         print_problems(json_object_get(answer, "problems"));
-    }
-    json_decref(answer);
-    return result;
-}
-
-/* ---- devices ---- */
-
-static void print_device(const json_t *device)
-{
-    printf("  %-20s %-10s %-12s ", text(device, "name"), text(device, "state"), text(device, "site"));
-    print_list(json_object_get(device, "addresses"), "-");
-    printf("  ");
-    print_list(json_object_get(device, "groups"), "");
-    if (*text(device, "reason"))
-        printf("  (%s: %s)", text(device, "taken_by"), text(device, "reason"));
-    putchar('\n');
-}
-
-int command_devices(struct cli *cli, const struct arguments *arguments)
-{
-    (void)arguments;
-    int result = EXIT_DONE;
-    json_t *answer = control_answer(cli, "devices", NULL, ANSWER_MS);
-    if (!answer)
-        return EXIT_NO;
-    reasons_show(cli, answer);
-    if (cli->json) {
-        result = print_raw(answer);
-    } else {
-        printf("  %-20s %-10s %-12s %s\n", "device", "state", "site", "addresses  groups");
-        const json_t *devices = json_object_get(answer, "devices");
-        for (size_t i = 0; i < json_array_size(devices); i++)
-            print_device(json_array_get(devices, i));
     }
     json_decref(answer);
     return result;

@@ -118,11 +118,11 @@ bool who_is_absent(const struct view *v, const struct who *w, struct who_absence
         return false;
     if (!d)
         found = &waits_still;
-    else if (d->state == DEVICE_UNINVITED)
+    else if (fold_device_state(v->fold, d) == DEVICE_UNINVITED)
         found = &uninvited;
-    else if (d->state == DEVICE_REVOKED)
+    else if (fold_device_state(v->fold, d) == DEVICE_REVOKED)
         found = &revoked;
-    else if (d->state == DEVICE_INVITED)
+    else if (fold_device_state(v->fold, d) == DEVICE_INVITED)
         found = &invited;
     else if (!fold_device_is_live(v->fold, d))
         found = &isolated;

@@ -35,9 +35,11 @@ _nightjar()
     if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_nightjar_options "${command[@]}")" -- "$cur")
     elif ((${#command[@]} == 0)); then
-        mapfile -t COMPREPLY < <(compgen -W "init invite join up down status devices ping policy" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "init invite join up down status devices doctor ping can policy" -- "$cur")
     elif [[ ${command[*]} == policy ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "check publish show" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "check test diff publish show" -- "$cur")
+    elif [[ ${command[0]} == can ]] && ((${#command[@]} == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W "tcp udp icmp publish subscribe coap" -- "$cur")
     elif [[ ${command[0]} == join || ${command[0]} == policy ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     fi

@@ -27,8 +27,10 @@ static const struct {
     enum control_command command;
     const char *(*take)(struct control_request *out, const json_t *line);
 } commands[] = {
-    {"status", COMMAND_STATUS, NULL}, {"devices", COMMAND_DEVICES, NULL}, {"ping", COMMAND_PING, take_device},
-    {"down", COMMAND_DOWN, NULL},     {"knock", COMMAND_KNOCK, NULL},     {"outcome", COMMAND_OUTCOME, take_statement},
+    {"status", COMMAND_STATUS, NULL},      {"devices", COMMAND_DEVICES, NULL},
+    {"ping", COMMAND_PING, take_device},   {"down", COMMAND_DOWN, NULL},
+    {"knock", COMMAND_KNOCK, NULL},        {"outcome", COMMAND_OUTCOME, take_statement},
+    {"flows", COMMAND_FLOWS, take_device},
 };
 
 static const char *take_line(struct control_request *out, const json_t *line)
@@ -43,7 +45,7 @@ static const char *take_line(struct control_request *out, const json_t *line)
         out->command = commands[i].command;
         return commands[i].take ? commands[i].take(out, line) : NULL;
     }
-    return "\"cmd\" must be status, devices, ping, down, knock or outcome.";
+    return "\"cmd\" must be status, devices, ping, down, knock, outcome or flows.";
 }
 
 const char *control_request_parse(struct control_request *out, const char *line, size_t len)

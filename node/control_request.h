@@ -15,6 +15,7 @@ enum control_command {
     COMMAND_DOWN,
     COMMAND_KNOCK,   /* look into the outbox */
     COMMAND_OUTCOME, /* statement: the 64 digits of its hash */
+    COMMAND_FLOWS,   /* device: what lives with it here */
 };
 
 struct control_request {

@@ -86,6 +86,14 @@ static void hear_ask_status(struct engine_node *n, const uint8_t *bytes, size_t 
     tell_status(n, number->number);
 }
 
+static void hear_ask_flows(struct engine_node *n, const uint8_t *bytes, size_t len)
+{
+    (void)len;
+    const struct ipc_ask_flows *ask = (const void *)bytes;
+    struct device_id id = id_from(ask->id);
+    tell_flows(n, ask->number, engine_devices_find(&n->devices, &id));
+}
+
 /* Sessions under the other key are no more; the relays are called under this one at once. */
 static void hear_use_key(struct engine_node *n, const uint8_t *bytes, size_t len)
 {
@@ -117,15 +125,17 @@ static void hear_frame(struct engine_node *n, const uint8_t *bytes, size_t len)
     }
     struct device_id id = id_from(frame->device);
     const struct engine_device *d = engine_devices_find(&n->devices, &id);
-    if (d && body_len > 0 && body[0] != FRAME_RELAYED)
-        engine_send_frame(n->engine, d->peer, body, body_len);
+    if (!d || body_len == 0 || body[0] == FRAME_RELAYED)
+        return;
+    engine_send_frame(n->engine, d->peer, body, body_len);
+    n->frames_said = true;
 }
 
 static void (*const state_says[])(struct engine_node *n, const uint8_t *bytes, size_t len) = {
     [IPC_SELF] = hear_self,       [IPC_DEVICE] = hear_device, [IPC_DEVICE_GONE] = hear_device_gone,
     [IPC_HEAD] = hear_head,       [IPC_MET] = hear_met,       [IPC_PART] = hear_part,
     [IPC_PING] = hear_ping,       [IPC_SEEK] = hear_seek,     [IPC_ASK_STATUS] = hear_ask_status,
-    [IPC_USE_KEY] = hear_use_key, [IPC_FRAME] = hear_frame,
+    [IPC_USE_KEY] = hear_use_key, [IPC_FRAME] = hear_frame,   [IPC_ASK_FLOWS] = hear_ask_flows,
 };
 
 int hear_state(struct engine_node *n, const struct ipc_message *message)

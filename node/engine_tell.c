@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "engine_node.h"
 
 _Static_assert(sizeof(struct static_step) == IPC_STEP_SIZE, "a step is what IPC_STEP carries");
@@ -30,6 +31,13 @@ void tell_step(struct engine_node *n, const struct static_step *step)
         told.local = STATIC_KEY_INVITE;
     tell(n, &n->keys, IPC_STEP, &told, sizeof(told), NULL, 0);
     wipe(&told, sizeof(told));
+}
+
+void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE])
+{
+    struct ipc_key gone;
+    memcpy(gone.key, static_key, sizeof(gone.key));
+    tell(n, &n->keys, IPC_PEER_GONE, &gone, sizeof(gone), NULL, 0);
 }
 
 /* ---- Status ---- */
@@ -95,4 +103,33 @@ void tell_status(struct engine_node *n, uint32_t number)
         tell_state(n, IPC_STATUS, &status, sizeof(status), peers, status.peer_count * sizeof(*peers));
     } while (d && n->error == 0);
     free(peers);
+}
+
+/* ---- Flows ---- */
+
+#define FLOWS_TOLD 256u
+
+static void describe_flow(struct engine_node *n, const struct engine_flow *flow, struct ipc_flow *out)
+{
+    const struct engine_device *with = flow->with != 0 ? engine_devices_find_peer(&n->devices, flow->with) : NULL;
+    uint64_t idle = flow->idle / SECOND;
+    *out = (struct ipc_flow){.outgoing = flow->outgoing,
+                             .protocol = flow->protocol,
+                             .port = flow->port,
+                             .count = flow->count,
+                             .idle = idle < UINT32_MAX ? (uint32_t)idle : UINT32_MAX};
+    if (with)
+        memcpy(out->peer, with->id.bytes, sizeof(out->peer));
+}
+
+void tell_flows(struct engine_node *n, uint32_t number, const struct engine_device *d)
+{
+    struct engine_flow flows[FLOWS_TOLD];
+    struct ipc_flow told[FLOWS_TOLD];
+    struct ipc_flows message = {.number = number};
+    if (d)
+        message.count = engine_flows(n->engine, d->peer, flows, FLOWS_TOLD, &message.more);
+    for (uint32_t i = 0; i < message.count; i++)
+        describe_flow(n, &flows[i], &told[i]);
+    tell_state(n, IPC_FLOWS, &message, sizeof(message), told, message.count * sizeof(told[0]));
 }

@@ -69,7 +69,8 @@ static int run(struct crypto *c, struct keys_links *l)
                                .crypto = c,
                                .files = files_in(KEYS_FD_DIR),
                                .random = draw,
-                               .wall = loop_wall};
+                               .wall = loop_wall,
+                               .monotonic = loop_monotonic};
     struct keys_server *k;
     int error = keys_server_new(&k, &setup);
     if (error != 0)

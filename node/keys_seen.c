@@ -8,12 +8,9 @@
 #define FLOOR_NAME "floor"
 #define FLOOR_AHEAD (10 * SECOND) /* one write for that much time of our own initiations */
 #define COMPACT_SLACK 1024        /* records; a short log is not worth it */
-#define TAI64_EPOCH UINT64_C(0x400000000000000a)
 /* Timestamps tell no more of the clock than they must; below that, they count. */
 #define TIMESTAMP_STEP (UINT64_C(1) << 24)
-#define DAY (UINT64_C(86400) * SECOND)
 #define DOUBTFUL (30 * DAY) /* so far ahead of our last initiation, a clock may be right or not */
-#define PLAUSIBLE_FROM (UINT64_C(1793491200) * SECOND) /* 2026-11-01: this source is no older */
 
 struct record {
     uint8_t key[MESSAGE_KEY_SIZE];
@@ -63,25 +60,16 @@ static bool make_room(struct record **records, uint32_t count, uint32_t *capacit
     return true;
 }
 
-/* What was seen while both clocks were far ahead would lock its sender out for good. It cannot be replayed, being too
- * far ahead; what it hid can, so only a timestamp of this day takes its place. */
-static bool is_void(const uint8_t seen[MESSAGE_TIMESTAMP_SIZE], const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE],
-                    uint64_t wall)
-{
-    return timestamp_is_too_far_ahead(seen, wall) && get_be64(timestamp) >= TAI64_EPOCH + (wall - DAY) / SECOND;
-}
-
 /* 1: it is greater than what was known, and is now known; 0: it is not; or an error. */
 static int learn(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE],
                  uint64_t wall)
 {
     uint32_t at = place_of(s, key);
     bool known = at < s->count && is_of(&s->records[at], key);
-    if (known && memcmp(timestamp, s->records[at].timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0) {
-        if (!is_void(s->records[at].timestamp, timestamp, wall))
-            return 0;
-        s->suspect = true; /* the log must forget it too */
-    }
+    if (known && !timestamp_may_follow(timestamp, s->records[at].timestamp, wall))
+        return 0;
+    if (known && memcmp(timestamp, s->records[at].timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0)
+        s->suspect = true; /* the log must forget the one that gives way */
     if (!known) {
         if (s->count == SEEN_MAX)
             return ERROR_FULL;
@@ -147,6 +135,18 @@ int seen_note(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], const uint8_t
     memcpy(r->key, key, MESSAGE_KEY_SIZE);
     memcpy(r->timestamp, timestamp, MESSAGE_TIMESTAMP_SIZE);
     return 0;
+}
+
+void seen_excuse(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], uint64_t wall)
+{
+    uint8_t now[MESSAGE_TIMESTAMP_SIZE];
+    uint32_t at = place_of(s, key);
+    timestamp_make(now, wall);
+    if (wall < PLAUSIBLE_FROM || at == s->count || !is_of(&s->records[at], key) ||
+        memcmp(s->records[at].timestamp, now, sizeof(now)) <= 0)
+        return;
+    memcpy(s->records[at].timestamp, now, sizeof(now));
+    s->suspect = true;
 }
 
 struct rewriting {
@@ -244,12 +244,6 @@ static bool is_doubtful(const struct own_time *t, uint64_t wall)
     return t->last != 0 && (wall > t->last + DOUBTFUL || (wall >= PLAUSIBLE_FROM && t->last > wall + DAY));
 }
 
-static void put_timestamp(uint8_t out[MESSAGE_TIMESTAMP_SIZE], uint64_t wall)
-{
-    put_be64(out, TAI64_EPOCH + wall / SECOND);
-    put_be32(out + 8, (uint32_t)(wall % SECOND));
-}
-
 int own_time_next(struct own_time *t, uint64_t wall, uint32_t index, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 {
     uint64_t coarse = wall & ~(TIMESTAMP_STEP - 1);
@@ -258,11 +252,11 @@ int own_time_next(struct own_time *t, uint64_t wall, uint32_t index, uint8_t out
     if (doubtful && __builtin_parity(t->doubts++)) {
         t->by_clock = later(coarse, t->by_clock + 1);
         t->doubted = index;
-        put_timestamp(out, t->by_clock);
+        timestamp_make(out, t->by_clock);
         return 0;
     }
     t->last = doubtful ? t->last + 1 : later(coarse, t->last + 1);
-    put_timestamp(out, t->last);
+    timestamp_make(out, t->last);
     return t->last > t->durable ? keep_floor(t) : 0;
 }
 
@@ -270,9 +264,4 @@ void own_time_answered(struct own_time *t, uint32_t index)
 {
     if (t->by_clock != 0 && index == t->doubted)
         t->last = later(t->last, t->by_clock);
-}
-
-bool timestamp_is_too_far_ahead(const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], uint64_t wall)
-{
-    return wall >= PLAUSIBLE_FROM && get_be64(timestamp) > TAI64_EPOCH + (wall + DAY) / SECOND;
 }

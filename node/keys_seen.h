@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "proc/files.h"
+#include "tunnel/timestamp.h"
 #include "wire/message.h"
 
 #define SEEN_MAX 65536u /* static keys */
@@ -21,6 +22,9 @@ void seen_close(struct seen *s);
  * (except what is too far ahead of `wall`, for a timestamp of its last day), ERROR_FULL, ERROR_MEMORY. */
 must_check int seen_note(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE],
                          const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], uint64_t wall);
+/* The key's holder is no peer any more: should it become one again, what somebody else sent under its key with a time
+ * ahead of ours does not lock it out. All that it sent so far stays refused. */
+void seen_excuse(struct seen *s, const uint8_t key[MESSAGE_KEY_SIZE], uint64_t wall);
 /* Makes all that was noted durable. On failure it is remembered, and written with the next commit. */
 must_check int seen_commit(struct seen *s);
 uint32_t seen_count(const struct seen *s);
@@ -43,8 +47,5 @@ must_check int own_time_open(struct own_time *t, const struct files *f);
 must_check int own_time_next(struct own_time *t, uint64_t wall, uint32_t index, uint8_t out[MESSAGE_TIMESTAMP_SIZE]);
 /* The handshake of ours with that index was answered: if it went by a clock in doubt, that clock is right. */
 void own_time_answered(struct own_time *t, uint32_t index);
-
-/* Whether a timestamp is more than a day ahead of `wall`, if that is a plausible time at all. */
-bool timestamp_is_too_far_ahead(const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], uint64_t wall);
 
 #endif

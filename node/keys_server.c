@@ -13,15 +13,17 @@ _Static_assert(sizeof(struct static_step) == IPC_STEP_SIZE, "a step as IPC carri
 
 struct step_queue {
     struct static_step *steps; /* a ring */
-    uint32_t first, count, capacity;
+    uint32_t first, count;
 };
 
 struct keys_server {
     struct keys_setup setup;
     struct key_material material;
     struct seen *seen;
+    struct gates *gates;
     struct own_time own_time;
-    struct step_queue own, other;
+    struct wall_clock clock; /* what others' timestamps are held against */
+    struct step_queue queues[KEYS_QUEUES];
     int trouble; /* the error that keeps timestamps from being made durable */
 };
 
@@ -47,37 +49,40 @@ static enum step_purpose purpose_of(const struct static_step *step)
 
 static bool queue_put(struct step_queue *q, const struct static_step *step)
 {
-    if (q->count == q->capacity)
+    if (q->count == KEYS_QUEUE_MAX)
         return false;
-    q->steps[(q->first + q->count++) % q->capacity] = *step;
+    q->steps[(q->first + q->count++) % KEYS_QUEUE_MAX] = *step;
     return true;
 }
 
 /* The i-th that waits. */
 static struct static_step *queue_at(const struct step_queue *q, uint32_t i)
 {
-    return &q->steps[(q->first + i) % q->capacity];
+    return &q->steps[(q->first + i) % KEYS_QUEUE_MAX];
 }
 
 static void queue_drop(struct step_queue *q, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         wipe(queue_at(q, i), sizeof(struct static_step));
-    q->first = (q->first + count) % q->capacity;
+    q->first = (q->first + count) % KEYS_QUEUE_MAX;
     q->count -= count;
 }
 
-static int queue_init(struct step_queue *q, uint32_t capacity)
+static int queues_init(struct step_queue queues[KEYS_QUEUES])
 {
-    q->capacity = capacity;
-    q->steps = calloc(capacity, sizeof(*q->steps));
-    return q->steps ? 0 : ERROR_MEMORY;
+    for (int i = 0; i < KEYS_QUEUES; i++) {
+        queues[i].steps = calloc(KEYS_QUEUE_MAX, sizeof(*queues[i].steps));
+        if (!queues[i].steps)
+            return ERROR_MEMORY;
+    }
+    return 0;
 }
 
 static void queue_clear(struct step_queue *q)
 {
     if (q->steps)
-        wipe(q->steps, q->capacity * sizeof(*q->steps));
+        wipe(q->steps, KEYS_QUEUE_MAX * sizeof(*q->steps));
     free(q->steps);
 }
 
@@ -119,12 +124,17 @@ static void refuse(struct static_step *step, int error)
     step->result = error;
 }
 
+static uint64_t latest(struct keys_server *k)
+{
+    return wall_latest(&k->clock, k->setup.wall(), k->setup.monotonic());
+}
+
 static void judge_timestamp(struct keys_server *k, struct static_step *step)
 {
     if (step->result != 0)
         return;
     int error = ERROR_REPLAYED;
-    uint64_t wall = k->setup.wall();
+    uint64_t wall = latest(k);
     if (!timestamp_is_too_far_ahead(step->text, wall))
         error = seen_note(k->seen, step->remote, step->text, wall);
     if (error != 0)
@@ -133,39 +143,68 @@ static void judge_timestamp(struct keys_server *k, struct static_step *step)
 
 static int serve_own(struct keys_server *k)
 {
+    struct step_queue *own = &k->queues[KEYS_OWN];
     int error = 0;
-    while (k->own.count > 0 && error == 0) {
-        struct static_step *step = queue_at(&k->own, 0);
+    while (own->count > 0 && error == 0) {
+        struct static_step *step = queue_at(own, 0);
         tell_trouble(k, own_time_next(&k->own_time, k->setup.wall(), step->local_index, step->text));
         run(k, step);
         error = reply(k, step);
-        queue_drop(&k->own, 1);
+        queue_drop(own, 1);
     }
     return error;
+}
+
+/* How many of each queue make a batch, the first ones first. */
+static void plan_batch(const struct keys_server *k, uint32_t counts[KEYS_QUEUES])
+{
+    uint32_t room = KEYS_BATCH_MAX;
+    counts[KEYS_OWN] = 0;
+    for (int i = KEYS_ANSWERS; i < KEYS_QUEUES; i++) {
+        uint32_t most = i == KEYS_STRANGERS && room > KEYS_STRANGERS_MAX ? KEYS_STRANGERS_MAX : room;
+        counts[i] = k->queues[i].count < most ? k->queues[i].count : most;
+        room -= counts[i];
+    }
+}
+
+/* Whether a timestamp was noted. */
+static bool run_other(struct keys_server *k, struct static_step *step)
+{
+    run(k, step);
+    if (purpose_of(step) == STEP_THEIR_TIMESTAMP)
+        judge_timestamp(k, step);
+    else
+        own_time_answered(&k->own_time, step->local_index);
+    return purpose_of(step) == STEP_THEIR_TIMESTAMP;
 }
 
 /* All of a batch are run, then made durable at once, then answered. */
 static int serve_others(struct keys_server *k)
 {
-    uint32_t count = k->other.count < KEYS_BATCH_MAX ? k->other.count : KEYS_BATCH_MAX;
+    uint32_t counts[KEYS_QUEUES];
     bool noted = false;
     int error = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct static_step *step = queue_at(&k->other, i);
-        run(k, step);
-        if (purpose_of(step) != STEP_THEIR_TIMESTAMP) {
-            own_time_answered(&k->own_time, step->local_index);
-            continue;
-        }
-        judge_timestamp(k, step);
-        noted = true;
-    }
+    plan_batch(k, counts);
+    for (int q = 0; q < KEYS_QUEUES; q++)
+        for (uint32_t i = 0; i < counts[q]; i++)
+            noted |= run_other(k, queue_at(&k->queues[q], i));
     if (noted)
         tell_trouble(k, seen_commit(k->seen));
-    for (uint32_t i = 0; i < count && error == 0; i++)
-        error = reply(k, queue_at(&k->other, i));
-    queue_drop(&k->other, count);
+    for (int q = 0; q < KEYS_QUEUES; q++) {
+        for (uint32_t i = 0; i < counts[q] && error == 0; i++)
+            error = reply(k, queue_at(&k->queues[q], i));
+        queue_drop(&k->queues[q], counts[q]);
+    }
     return error;
+}
+
+static enum keys_queue queue_for(const struct static_step *step, enum step_purpose purpose)
+{
+    if (purpose == STEP_OWN_TIMESTAMP)
+        return KEYS_OWN;
+    if (purpose == STEP_RESPONSE)
+        return KEYS_ANSWERS;
+    return step->gated ? KEYS_GATED : KEYS_STRANGERS;
 }
 
 static int take_step(struct keys_server *k, const struct ipc_message *m)
@@ -174,7 +213,7 @@ static int take_step(struct keys_server *k, const struct ipc_message *m)
     memcpy(&step, m->bytes, sizeof(step));
     enum step_purpose purpose = purpose_of(&step);
     int error = purpose == STEP_PURPOSES ? ERROR_MALFORMED : 0;
-    if (error == 0 && !queue_put(purpose == STEP_OWN_TIMESTAMP ? &k->own : &k->other, &step)) {
+    if (error == 0 && !queue_put(&k->queues[queue_for(&step, purpose)], &step)) {
         refuse(&step, ERROR_FULL);
         error = reply(k, &step);
     }
@@ -209,13 +248,38 @@ static int erase_seed(struct keys_server *k, const struct ipc_message *m)
     return error != 0 ? error : ipc_send(k->setup.state, IPC_SEED_ERASED, NULL, 0);
 }
 
+static int excuse(struct keys_server *k, const struct ipc_message *m)
+{
+    struct ipc_key gone;
+    memcpy(&gone, m->bytes, sizeof(gone));
+    seen_excuse(k->seen, gone.key, latest(k));
+    gates_forget(k->gates, gone.key);
+    return 0;
+}
+
+static int keep_gate(struct keys_server *k, const struct ipc_message *m)
+{
+    struct ipc_gate gate;
+    memcpy(&gate, m->bytes, sizeof(gate));
+    gates_note(k->gates, &gate);
+    wipe(&gate, sizeof(gate));
+    return 0;
+}
+
+static int tell_gates(struct keys_server *k)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < gates_count(k->gates) && error == 0; i++)
+        error = ipc_send(k->setup.engine, IPC_GATE, gates_at(k->gates, i), sizeof(struct ipc_gate));
+    return error;
+}
+
 static const struct {
     uint16_t kind;
     int (*take)(struct keys_server *k, const struct ipc_message *m);
 } takers[] = {
-    {IPC_STEP, take_step},
-    {IPC_BUILD_JOIN, build_join},
-    {IPC_ERASE_SEED, erase_seed},
+    {IPC_STEP, take_step},   {IPC_BUILD_JOIN, build_join}, {IPC_ERASE_SEED, erase_seed},
+    {IPC_PEER_GONE, excuse}, {IPC_GATE, keep_gate},
 };
 
 static int take(struct keys_server *k, const struct ipc_message *m)
@@ -231,12 +295,20 @@ static int take_all(struct keys_server *k, struct ipc *from)
 {
     struct ipc_message m;
     int error = 0;
-    for (uint32_t i = 0; i < KEYS_OTHER_MAX && error == 0; i++) {
+    for (uint32_t i = 0; i < KEYS_QUEUE_MAX && error == 0; i++) {
         error = ipc_receive(from, &m);
         if (error == 0)
             error = take(k, &m);
     }
     return error == ERROR_AGAIN ? 0 : error;
+}
+
+static bool is_left(const struct keys_server *k)
+{
+    uint32_t waiting = 0;
+    for (int i = 0; i < KEYS_QUEUES; i++)
+        waiting += k->queues[i].count;
+    return waiting > 0;
 }
 
 int keys_server_turn(struct keys_server *k)
@@ -248,7 +320,8 @@ int keys_server_turn(struct keys_server *k)
         error = serve_own(k);
     if (error == 0)
         error = serve_others(k);
-    return error == 0 && k->other.count > 0 ? ERROR_AGAIN : error;
+    gates_commit(k->gates, k->setup.monotonic());
+    return error == 0 && is_left(k) ? ERROR_AGAIN : error;
 }
 
 static int start(struct keys_server *k)
@@ -257,13 +330,15 @@ static int start(struct keys_server *k)
     if (error == 0)
         error = seen_open(&k->seen, &k->setup.files);
     if (error == 0)
+        error = gates_open(&k->gates, &k->setup.files);
+    if (error == 0)
         error = own_time_open(&k->own_time, &k->setup.files);
     if (error == 0)
-        error = queue_init(&k->own, KEYS_OWN_MAX);
-    if (error == 0)
-        error = queue_init(&k->other, KEYS_OTHER_MAX);
+        error = queues_init(k->queues);
     if (error == 0)
         error = tell_public(k);
+    if (error == 0)
+        error = tell_gates(k);
     if (error != 0)
         return error;
     ipc_set_phase(k->setup.engine, IPC_RUNNING);
@@ -292,8 +367,11 @@ void keys_server_free(struct keys_server *k)
     if (!k)
         return;
     seen_close(k->seen);
-    queue_clear(&k->own);
-    queue_clear(&k->other);
+    if (k->gates)
+        gates_commit(k->gates, UINT64_MAX);
+    gates_close(k->gates);
+    for (int i = 0; i < KEYS_QUEUES; i++)
+        queue_clear(&k->queues[i]);
     wipe(k, sizeof(*k));
     free(k);
 }

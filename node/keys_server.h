@@ -3,13 +3,22 @@
 #ifndef NODE_KEYS_SERVER_H
 #define NODE_KEYS_SERVER_H
 
+#include "keys_gates.h"
 #include "keys_material.h"
 #include "keys_seen.h"
 #include "proc/permits.h"
 
-#define KEYS_OWN_MAX 256    /* own initiations that wait */
-#define KEYS_OTHER_MAX 1024 /* others' that wait; more are answered with ERROR_FULL */
-#define KEYS_BATCH_MAX 64   /* others' that share one commit */
+/* Steps that wait, in the order in which they are served; more are answered with ERROR_FULL. */
+enum keys_queue {
+    KEYS_OWN,       /* our initiations */
+    KEYS_ANSWERS,   /* responses to them */
+    KEYS_GATED,     /* initiations of those who know our gate key, as the engine says */
+    KEYS_STRANGERS, /* any others */
+    KEYS_QUEUES
+};
+#define KEYS_QUEUE_MAX 256
+#define KEYS_BATCH_MAX 64     /* steps that share one commit */
+#define KEYS_STRANGERS_MAX 16 /* of which strangers' */
 
 struct keys_server;
 
@@ -18,7 +27,8 @@ struct keys_setup {
     struct crypto *crypto;      /* borrowed */
     struct files files;         /* STATE/keys */
     int (*random)(uint8_t out[SEED_SIZE]);
-    uint64_t (*wall)(void); /* ns since 1970 */
+    uint64_t (*wall)(void);      /* ns since 1970 */
+    uint64_t (*monotonic)(void); /* ns, goes on while the machine sleeps */
 };
 
 /* Loads or makes the keys, and tells both sides the public halves. */

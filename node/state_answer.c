@@ -182,6 +182,34 @@ void state_pong(struct state *s, const struct ipc_pong *pong)
         end_question(q, s, pong->rtt > 0 ? pong_json(s, q, pong) : no_answer(q->device));
 }
 
+/* ---- flows ---- */
+
+/* What lives with a device that the engine was never told of is nothing. */
+static void on_flows(struct state *s, uint32_t client, const struct control_request *request)
+{
+    const struct replica_device *device = state_published_by_name(s, request->device);
+    struct question *q = begin_question(s, client, COMMAND_FLOWS);
+    if (!q) {
+        refuse(s, client, "Too many questions wait for an answer.", "Try again.");
+        return;
+    }
+    memcpy(q->device, request->device, sizeof(q->device));
+    if (!device) {
+        end_question(q, s, state_flows_json(s, request->device, &(struct ipc_flows){0}, NULL));
+        return;
+    }
+    struct ipc_ask_flows message = {.number = q->number};
+    memcpy(message.id, device->id.bytes, sizeof(message.id));
+    ask_engine(s, q, IPC_ASK_FLOWS, &message, sizeof(message));
+}
+
+void state_engine_flows(struct state *s, const struct ipc_flows *flows, const struct ipc_flow *list)
+{
+    struct question *q = find_question(s, flows->number, COMMAND_FLOWS);
+    if (q)
+        end_question(q, s, state_flows_json(s, q->device, flows, list));
+}
+
 /* ---- What is known here ---- */
 
 static void on_devices(struct state *s, uint32_t client, const struct control_request *request)
@@ -232,8 +260,8 @@ static void on_outcome(struct state *s, uint32_t client, const struct control_re
 }
 
 static void (*const on[])(struct state *s, uint32_t client, const struct control_request *request) = {
-    [COMMAND_STATUS] = on_status, [COMMAND_DEVICES] = on_devices, [COMMAND_PING] = on_ping,
-    [COMMAND_DOWN] = on_down,     [COMMAND_KNOCK] = on_knock,     [COMMAND_OUTCOME] = on_outcome,
+    [COMMAND_STATUS] = on_status, [COMMAND_DEVICES] = on_devices, [COMMAND_PING] = on_ping,   [COMMAND_DOWN] = on_down,
+    [COMMAND_KNOCK] = on_knock,   [COMMAND_OUTCOME] = on_outcome, [COMMAND_FLOWS] = on_flows,
 };
 
 void state_line(void *context, uint32_t client, const char *line, size_t len)

@@ -74,6 +74,7 @@ struct state {
     struct outcome outcomes[OUTCOMES_MAX]; /* a ring */
     uint32_t outcome_next;
     bool outbox_full, outbox_due; /* some of it did not fit into the replica; now it may */
+    bool outbox_restores;         /* what is handed in now: the restores, else all else */
 
     struct question questions[QUESTIONS_MAX];
     uint32_t last_question;
@@ -137,6 +138,7 @@ void state_line(void *context, uint32_t client, const char *line, size_t len);
 /* The engine was told of a device: who waits for it pings it. */
 void state_found(struct state *s, const struct replica_device *device);
 void state_pong(struct state *s, const struct ipc_pong *pong);
+void state_engine_flows(struct state *s, const struct ipc_flows *flows, const struct ipc_flow *list);
 void state_engine_status(struct state *s, const struct ipc_status *status, const struct ipc_peer_status *peers);
 /* Answers for an engine that does not. */
 void state_answer_timer(struct state *s, uint64_t now);
@@ -146,6 +148,8 @@ uint64_t state_answer_deadline(const struct state *s);
 
 json_t *state_status_json(struct state *s, json_t *peers /* consumed */);
 json_t *state_devices_json(struct state *s);
+json_t *state_flows_json(struct state *s, const char *device, const struct ipc_flows *flows,
+                         const struct ipc_flow *list);
 json_t *state_peer_json(struct state *s, const struct ipc_peer_status *peer); /* NULL also: not to be shown */
 const char *state_path_name(uint32_t path);
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/blob.h"
 #include "ledger/kept.h"
 #include "ledger/sync.h"
 #include "state_internal.h"
@@ -34,6 +35,17 @@ void state_note_outcome(struct state *s, const uint8_t statement[SHA256_SIZE], e
         state_log("warning", "refused", "why", fold_verdict_sentence(verdict));
 }
 
+static bool is_restore(struct state *s, const uint8_t *bytes, size_t len)
+{
+    struct blob_reader openings;
+    struct frame_view view;
+    struct statement statement;
+    return blob_read_submission(&openings, &view, bytes, len) == 0 &&
+           statement_decode(s->setup.crypto, &statement, view.bytes, view.len) == 0 &&
+           statement.kind == STATEMENT_RESTORE;
+}
+
+/* What lifts an isolation comes behind it. */
 static int submit(struct state *s, const char *name, const uint8_t statement[SHA256_SIZE])
 {
     uint8_t *bytes;
@@ -42,7 +54,8 @@ static int submit(struct state *s, const char *name, const uint8_t statement[SHA
     if (error == ERROR_OVERFLOW)
         error = ERROR_MALFORMED;
     else if (!error) {
-        error = replica_submit(s->replica, bytes, len, loop_monotonic());
+        if (is_restore(s, bytes, len) == s->outbox_restores)
+            error = replica_submit(s->replica, bytes, len, loop_monotonic());
         free(bytes);
     }
     if (error == ERROR_MALFORMED)
@@ -67,7 +80,11 @@ static int look_at(void *context, const char *name)
 void state_knock(struct state *s)
 {
     s->outbox_full = s->outbox_due = false;
+    s->outbox_restores = false;
     int error = files_each(&s->setup.outbox, look_at, s);
+    s->outbox_restores = true;
+    if (!error)
+        error = files_each(&s->setup.outbox, look_at, s);
     if (error && error != ERROR_FULL)
         state_log("warning", "outbox", "why", error_sentence(error));
 }

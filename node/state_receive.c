@@ -140,6 +140,14 @@ static void on_status(struct state *s, const struct ipc_message *m)
     state_engine_status(s, &status, (const struct ipc_peer_status *)(const void *)(m->bytes + sizeof(status)));
 }
 
+static void on_flows(struct state *s, const struct ipc_message *m)
+{
+    struct ipc_flows flows;
+    memcpy(&flows, m->bytes, sizeof(flows));
+    _Static_assert(sizeof(flows) % 4 == 0, "flows follow aligned");
+    state_engine_flows(s, &flows, (const struct ipc_flow *)(const void *)(m->bytes + sizeof(flows)));
+}
+
 /* ---- parent ---- */
 
 static void on_configured(struct state *s, const struct ipc_message *m)
@@ -207,6 +215,7 @@ static const struct {
     {IPC_STATUS, false, on_status},
     {IPC_INTRUDER, true, on_intruder},
     {IPC_SEEN, true, on_seen},
+    {IPC_FLOWS, false, on_flows},
     {IPC_CONFIGURED, false, on_configured},
     {IPC_PARENT_NOTE, false, on_note},
 };

@@ -198,9 +198,9 @@ static json_t *counters_json(struct state *s)
 {
     struct replica_counters c;
     replica_read_counters(s->replica, &c);
-    json_t *o =
-        json_pack("{s:I, s:I, s:I, s:I}", "frames_malformed", (json_int_t)c.malformed, "frames_strange",
-                  (json_int_t)c.strange, "frames_limited", (json_int_t)c.limited, "bad_parts", (json_int_t)c.bad_parts);
+    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I}", "frames_malformed", (json_int_t)c.malformed, "frames_strange",
+                          (json_int_t)c.strange, "frames_limited", (json_int_t)c.limited, "bad_parts",
+                          (json_int_t)c.bad_parts, "take_aways_void", (json_int_t)c.voids);
     for (uint32_t i = 0; i < s->counter_count && s->setup.counter_name; i++) {
         const char *name = s->setup.counter_name(i);
         if (name)
@@ -282,4 +282,44 @@ json_t *state_devices_json(struct state *s)
             json_array_append_new(list, device);
     }
     return json_pack("{s:i, s:o}", "schema", 1, "devices", list);
+}
+
+/* ---- flows ---- */
+
+static const char *protocol_name(uint8_t protocol)
+{
+    switch (protocol) {
+    case GRANT_ICMP:
+        return "icmp";
+    case GRANT_TCP:
+        return "tcp";
+    case GRANT_UDP:
+        return "udp";
+    default:
+        return "relayed";
+    }
+}
+
+static json_t *flow_json(struct state *s, const struct ipc_flow *flow)
+{
+    struct device_id id;
+    memcpy(id.bytes, flow->peer, sizeof(id.bytes));
+    const struct replica_device *peer = is_zero(id.bytes, sizeof(id.bytes)) ? NULL : state_published(s, &id);
+    bool relayed = flow->protocol == 0;
+    return json_pack("{s:s, s:s?, s:s?, s:i, s:I, s:I}", "protocol", protocol_name(flow->protocol), "peer",
+                     peer ? peer->name : NULL, "direction",
+                     relayed          ? NULL
+                     : flow->outgoing ? "out"
+                                      : "in",
+                     "port", flow->port, "count", (json_int_t)flow->count, "idle_s", (json_int_t)flow->idle);
+}
+
+json_t *state_flows_json(struct state *s, const char *device, const struct ipc_flows *flows,
+                         const struct ipc_flow *list)
+{
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < flows->count; i++)
+        json_array_append_new(all, flow_json(s, &list[i]));
+    return json_pack("{s:i, s:s, s:o, s:I}", "schema", 1, "device", device, "flows", all, "more",
+                     (json_int_t)flows->more);
 }

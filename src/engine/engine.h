@@ -96,7 +96,9 @@ void engine_stepped(struct engine *e, struct static_step *step);
 /* A control frame into the session with `peer`; waits for one if there is none (as staged packets do). */
 void engine_send_frame(struct engine *e, peer_id peer, const uint8_t *bytes, size_t len);
 
-/* The same into the session that there is now, on this path (direct or relayed) whatever is in use; without a session
+/* Waits, 5 ms at most, until frames that were handed over are sent: the last words to a peer that is to be removed. */
+void engine_settle_frames(struct engine *e);
+/* A frame into the session that there is now, on this path (direct or relayed) whatever is in use; without a session
  * it is dropped. */
 void engine_send_frame_by(struct engine *e, peer_id peer, const struct endpoint *path, const uint8_t *bytes,
                           size_t len);
@@ -154,6 +156,21 @@ must_check int engine_set_grants(struct engine *e, peer_id peer, const struct gr
                                  const struct grant *in, uint32_t in_count);
 /* Packets that policy refused, both ways, since the peer had a name or grants. */
 uint64_t engine_refused(const struct engine *e, peer_id peer);
+
+/* What lives with a peer: flows of our own with it, those to one service together, and at a relay those with whom it
+ * passed datagrams through us lately. */
+struct engine_flow {
+    peer_id with; /* relayed: the other one; 0: a flow of our own */
+    bool outgoing;
+    uint8_t protocol; /* 1, 6, 17; 0: relayed */
+    uint16_t port;    /* of the destination; 0: ICMP, relayed */
+    uint32_t count;
+    uint64_t idle; /* ns since the latest packet */
+};
+/* Returns how many; `more` counts what found no room in `max`. */
+uint32_t engine_flows(struct engine *e, peer_id peer, struct engine_flow *out, uint32_t max, uint32_t *more);
+/* Ends all flows with a peer: it is about to be removed. */
+void engine_forget_flows(struct engine *e, peer_id peer);
 
 /* What was lost on the way, for people; only ever grow. */
 struct engine_counters {

@@ -81,6 +81,7 @@ void forward_add(struct forward *f, const struct opening *frame, const struct pe
         engine_count(&f->engine->counters.relay_refused, 1);
         return;
     }
+    permit_serves(permit, now);
     frame->packet[offsetof(struct frame_relayed, direction)] = RELAYED_FROM;
     memcpy(frame->packet + offsetof(struct frame_relayed, device), permit->origin_name, sizeof(permit->origin_name));
     uint8_t *at = close_up(f, frame);

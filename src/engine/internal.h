@@ -110,6 +110,8 @@ void sender_discard(struct sender *s, peer_id peer);
 void sender_frame(struct sender *s, peer_id peer, const uint8_t *bytes, uint32_t len);
 /* The same on this path, into the session that there is. */
 void sender_frame_by(struct sender *s, peer_id peer, const struct endpoint *path, const uint8_t *bytes, uint32_t len);
+/* Waits until what was handed over has been sent, 5 ms at most. */
+void sender_settle(struct sender *s);
 /* While stopped: forgets all that is staged. */
 void sender_discard_all(struct sender *s);
 

@@ -33,6 +33,7 @@ enum mail_kind {
     MAIL_GONE,          /* to control: the interface was deleted */
     MAIL_FLUSH,         /* to the sender */
     MAIL_DISCARD,       /* to the sender */
+    MAIL_SETTLE,        /* to the sender: sender_settle's number is in `len` */
     MAIL_FRAME,         /* to control: a frame from `peer`; to the sender: one for it */
     MAIL_WANTED,        /* to control: packets wait for `peer`, whose path is not known; 0: for whoever has `address` */
 };

@@ -49,6 +49,21 @@ int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY
     return tunnel_set_second_key(e->tunnel, public_key, peer);
 }
 
+void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate)
+{
+    tunnel_peer_set_gate(e->tunnel, peer, gate);
+}
+
+void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE])
+{
+    tunnel_gate(e->tunnel, out);
+}
+
+int engine_restore_gate(struct engine *e, const uint8_t gate[MESSAGE_COOKIE_SIZE])
+{
+    return tunnel_gate_restore(e->tunnel, gate);
+}
+
 /* ---- Native transport ---- */
 
 _Static_assert(FRAME_AEAD_CHACHA20_POLY1305 == 1 << AEAD_CHACHA20_POLY1305 &&
@@ -65,21 +80,6 @@ uint64_t engine_aeads(const struct engine *e)
 void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_t aeads)
 {
     tunnel_session_set_native(e->tunnel, peer, session, (uint32_t)aeads);
-}
-
-void engine_set_gate(struct engine *e, peer_id peer, const uint8_t *gate)
-{
-    tunnel_peer_set_gate(e->tunnel, peer, gate);
-}
-
-void engine_gate(const struct engine *e, uint8_t out[MESSAGE_COOKIE_SIZE])
-{
-    tunnel_gate(e->tunnel, out);
-}
-
-int engine_restore_gate(struct engine *e, const uint8_t gate[MESSAGE_COOKIE_SIZE])
-{
-    return tunnel_gate_restore(e->tunnel, gate);
 }
 
 /* ---- Paths ---- */

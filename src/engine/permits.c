@@ -11,6 +11,7 @@
 struct permit_slot {
     _Atomic uint64_t origin; /* 0: free */
     uint64_t name;           /* destination's, as it is */
+    _Atomic uint64_t used;   /* permit.used */
     struct permit permit;
 };
 
@@ -46,13 +47,15 @@ void permits_clear(struct permits *p)
 }
 
 static void put(const struct permits *p, struct permit_table *table, uint64_t origin, uint64_t name,
-                const struct permit *permit)
+                const struct permit *permit, uint64_t used)
 {
     uint32_t i = first_slot(p, table->mask, origin, name);
     while (atomic_load_explicit(&table->slots[i].origin, memory_order_relaxed) != 0)
         i = (i + 1) & table->mask;
     table->slots[i].name = name;
     table->slots[i].permit = *permit;
+    table->slots[i].permit.used = &table->slots[i].used;
+    atomic_store_explicit(&table->slots[i].used, used, memory_order_relaxed);
     atomic_store_explicit(&table->slots[i].origin, origin, memory_order_release);
     table->used++;
 }
@@ -93,7 +96,8 @@ static int rebuild(struct permits *p, struct tunnel *t)
         return ERROR_MEMORY;
     for (uint32_t i = 0; old && i <= old->mask; i++)
         if (is_kept(t, &old->slots[i]))
-            put(p, table, atomic_load(&old->slots[i].origin), old->slots[i].name, &old->slots[i].permit);
+            put(p, table, atomic_load(&old->slots[i].origin), old->slots[i].name, &old->slots[i].permit,
+                atomic_load_explicit(&old->slots[i].used, memory_order_relaxed));
     atomic_store_explicit(&p->table, table, memory_order_release);
     if (old)
         tunnel_retire(t, &old->retired, release_table);
@@ -113,7 +117,7 @@ int permits_add(struct permits *p, struct tunnel *t, peer_id origin, const uint8
     struct permit_table *table = atomic_load(&p->table);
     int error = !table || table->used > table->mask / 2 ? rebuild(p, t) : 0;
     if (error == 0)
-        put(p, atomic_load(&p->table), origin, name_as_number(destination_name), &permit);
+        put(p, atomic_load(&p->table), origin, name_as_number(destination_name), &permit, 0);
     return error;
 }
 
@@ -124,6 +128,40 @@ void permits_remove(struct permits *p, peer_id origin, peer_id destination)
         if (atomic_load_explicit(&table->slots[i].origin, memory_order_relaxed) == origin &&
             table->slots[i].permit.destination == destination)
             atomic_store_explicit(&table->slots[i].origin, REMOVED, memory_order_release);
+}
+
+static void note_use(struct permit_use *out, uint32_t max, uint32_t *count, uint32_t *more,
+                     const struct permit_use *use)
+{
+    uint32_t i = 0;
+    while (i < *count && out[i].with != use->with)
+        i++;
+    if (i < *count && use->used > out[i].used)
+        out[i].used = use->used;
+    if (i < *count)
+        return;
+    if (i < max)
+        out[(*count)++] = *use;
+    else
+        *more += 1;
+}
+
+uint32_t permits_list(const struct permits *p, peer_id peer, uint64_t since, struct permit_use *out, uint32_t max,
+                      uint32_t *more)
+{
+    const struct permit_table *table = atomic_load(&p->table);
+    uint32_t count = 0;
+    *more = 0;
+    for (uint32_t i = 0; table && i <= table->mask; i++) {
+        const struct permit_slot *slot = &table->slots[i];
+        uint64_t origin = atomic_load_explicit(&slot->origin, memory_order_relaxed);
+        const struct permit_use use = {.with = origin == peer ? slot->permit.destination : origin,
+                                       .used = atomic_load_explicit(&slot->used, memory_order_relaxed)};
+        bool is_its = origin == peer || (origin != REMOVED && origin != 0 && slot->permit.destination == peer);
+        if (is_its && use.used != 0 && use.used >= since)
+            note_use(out, max, &count, more, &use);
+    }
+    return count;
 }
 
 bool permits_find(const struct permits *p, peer_id origin, const uint8_t name[8], struct permit *out)

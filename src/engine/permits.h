@@ -18,6 +18,7 @@ struct permits {
 struct permit {
     peer_id destination;
     uint8_t origin_name[ENDPOINT_NAME_SIZE];
+    _Atomic uint64_t *used; /* when it served last, monotonic ns; valid between reclaim_enter and reclaim_leave */
 };
 
 /* Writer. `key`: random, so that nobody can choose names that collide. */
@@ -28,8 +29,20 @@ void permits_clear(struct permits *p);
 must_check int permits_add(struct permits *p, struct tunnel *t, peer_id origin, const uint8_t origin_name[8],
                            peer_id destination, const uint8_t destination_name[8]);
 void permits_remove(struct permits *p, peer_id origin, peer_id destination);
+/* With whom `peer` is permitted to pass datagrams, in either direction, and did from `since` on. `out` gets each once.
+ * Returns how many; `more` counts those that found no room in `max`. */
+struct permit_use {
+    peer_id with;
+    uint64_t used;
+};
+uint32_t permits_list(const struct permits *p, peer_id peer, uint64_t since, struct permit_use *out, uint32_t max,
+                      uint32_t *more);
 
 /* Reader. */
 must_check bool permits_find(const struct permits *p, peer_id origin, const uint8_t name[8], struct permit *out);
+static inline void permit_serves(const struct permit *permit, uint64_t now)
+{
+    atomic_store_explicit(permit->used, now, memory_order_relaxed);
+}
 
 #endif

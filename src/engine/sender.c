@@ -1,5 +1,6 @@
 /* From the TUN to the port, in one thread that runs each packet to completion: read a packet or super-packet, write its
  * segments straight to where they are sent from, seal them there, send. Control frames go the same way. */
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -26,6 +27,9 @@ struct wanted {
 };
 #define WANTED_REMEMBERED (8 * SECOND)
 
+/* How long the control thread waits for what it handed over. */
+#define SETTLE_LOOKS 5u /* 1 ms apart */
+
 struct sender {
     struct engine *engine;
     struct loop *loop;
@@ -34,8 +38,11 @@ struct sender {
     pthread_t thread;
     bool running;
     _Atomic bool stop;
+    uint32_t asked;           /* control thread: the latest sender_settle, */
+    _Atomic uint32_t settled; /* and up to which one all has been sent that was handed over before */
 
     /* The thread's own. */
+    uint32_t settles; /* the latest one that was read */
     struct outbox outbox;
     struct wanted wanted;
     uint64_t swept;    /* monotonic */
@@ -144,6 +151,8 @@ static void read_mail(struct sender *s)
             send_frame(s, mail[i].peer, mail[i].bytes, mail[i].len);
         } else if (mail[i].kind == MAIL_DISCARD) {
             engine_count(&s->engine->counters.staged_dropped, staging_discard(&s->outbox.staging, mail[i].peer));
+        } else if (mail[i].kind == MAIL_SETTLE) {
+            s->settles = mail[i].len;
         }
     }
     mail_free(mail, count);
@@ -301,6 +310,7 @@ static bool run_batch(struct sender *s)
         reads++;
     outbox_send(o);
     reclaim_leave(&s->reader);
+    atomic_store_explicit(&s->settled, s->settles, memory_order_release);
     return reads > 0;
 }
 
@@ -419,6 +429,15 @@ void sender_frame_by(struct sender *s, peer_id peer, const struct endpoint *path
     mail.path = *path;
     if (!s->running || !mailbox_put_frame(&s->inbox, &mail, bytes))
         engine_count(&s->engine->counters.frames_dropped, 1);
+}
+
+void sender_settle(struct sender *s)
+{
+    if (!s->running)
+        return;
+    mailbox_put(&s->inbox, &(struct mail){.kind = MAIL_SETTLE, .len = ++s->asked});
+    for (uint32_t i = 0; i < SETTLE_LOOKS && atomic_load_explicit(&s->settled, memory_order_acquire) != s->asked; i++)
+        (void)poll(NULL, 0, 1);
 }
 
 void sender_discard_all(struct sender *s)

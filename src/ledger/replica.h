@@ -82,7 +82,7 @@ struct replica_self {
       "as absent.",                                                                                                  \
       "Invite it again under another name.")                                                                         \
     X(TICKET_REUSED, "ticket-reused", "Somebody used a ticket again with which a device has joined already.",        \
-      "Find out who else had the ticket; if the wrong machine joined, let no rule allow its groups anything.")       \
+      "Find out who else had the ticket; if the wrong machine joined, end it with \"nightjar revoke\".")             \
     X(CLOCK_WRONG, "clock-wrong", "This machine's clock is earlier than what the network proves.",                   \
       "Set the clock; until then nothing ends by it.")                                                               \
     X(CLOCK_AHEAD, "clock-ahead",                                                                                    \
@@ -95,6 +95,11 @@ struct replica_self {
       "Ask an operator of the network.")                                                                             \
     X(NO_UPSTREAM, "no-relay", "No relay is reached.",                                                               \
       "Check this machine's uplink and that UDP to the relay's endpoint is let out.")                                \
+    X(VOID_ENTRIES, "void-entries",                                                                                  \
+      "The controller put entries into the ledger that nobody had the right to make; they change nothing, and fill " \
+      "disks.",                                                                                                      \
+      "See that the controller's host is not in strange hands, or have the owners replace its key by a new root; "   \
+      "this ends when the daemon is restarted.")                                                                     \
     X(BAD_SERVER, "bad-server", "A device served data that its own signed head contradicts.",                        \
       "Look at that device; its data was not used.")
 enum replica_problem_kind {
@@ -193,7 +198,7 @@ must_check int replica_found(struct replica *r, const struct ticket *ticket);
  * (then `from` is its replica_invite_id, or the device's id). Bad frames are counted and dropped. */
 void replica_frame(struct replica *r, const struct device_id *from, bool invite, const uint8_t *frame, size_t len,
                    uint64_t now);
-/* A session with a device (a relay; at a relay: members and invites; the controller's process) began or ended. */
+/* A session with a device (a relay, a member, at a relay also an invite; the controller's process) began or ended. */
 void replica_link(struct replica *r, const struct device_id *id, bool up, uint64_t now);
 /* What an introduction or a hello taught; either may be empty. */
 void replica_learn(struct replica *r, const struct device_id *from, struct frame_view opening, struct frame_view head,
@@ -240,6 +245,7 @@ struct replica_counters {
     uint64_t malformed, strange; /* frames: broken; not permitted from whom they came */
     uint64_t limited;            /* beyond what a sender may ask in a second */
     uint64_t bad_parts;          /* pulled, and not what was signed or committed to */
+    uint64_t voids;              /* take-aways that nobody had the right to, or that say nothing new */
 };
 void replica_read_counters(const struct replica *r, struct replica_counters *out);
 

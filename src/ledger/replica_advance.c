@@ -162,6 +162,14 @@ static void want_what_changed(struct replica *r, uint64_t begin)
         replica_want_openings(r, 0);
 }
 
+/* An honest sequencer refuses what would be void. */
+static void alarm_of_void_entries(struct replica *r, uint64_t begin)
+{
+    for (uint64_t i = begin; i < replica_history_end(&r->history); i++)
+        if (replica_history_at(&r->history, i)->verdict != VERDICT_STANDS)
+            replica_problem_set(r, REPLICA_PROBLEM_VOID_ENTRIES, NULL, NULL, true);
+}
+
 void replica_keep_entries(struct replica *r, uint64_t begin)
 {
     for (uint64_t i = begin; i < replica_history_end(&r->history); i++) {
@@ -199,8 +207,13 @@ static enum advance_result take_in(struct replica *r, struct blob_reader reader,
         return ADVANCE_STUCK;
     }
     replica_keep_entries(r, begin);
+    alarm_of_void_entries(r, begin);
     replica_adopt_head(r, target);
     replica_take_aways_look(r);
+    if (!r->self.relay && replica_take_away_came(r, begin)) /* somebody here may have no relay that tells it */
+        replica_notify_all(r);
+    if (replica_isolation_came(r, begin))
+        replica_publish_anew(r);
     want_what_changed(r, begin);
     compact(r);
     r->dirty = true;

@@ -43,6 +43,11 @@ static void link_remove(struct links *l, const struct device_id *id)
             l->ids[i--] = l->ids[--l->count];
 }
 
+void replica_link_forget(struct replica *r, const struct device_id *id)
+{
+    link_remove(&r->links, id);
+}
+
 /* What went before the session was may be lost; and a relay of the ticket that is there takes the place of one that was
  * never reached. */
 static void ask_from_now_on(struct replica *r, const struct device_id *id)
@@ -202,8 +207,14 @@ static bool is_newer(const struct signed_head *a, const struct signed_head *b)
 
 void replica_notify_links(struct replica *r)
 {
+    if (r->self.relay)
+        replica_notify_all(r);
+}
+
+void replica_notify_all(struct replica *r)
+{
     struct frame frame = {.kind = FRAME_NOTICE, .notice = {{r->signed_bytes, SIGNED_HEAD_SIZE}}};
-    if (!r->self.relay || !r->has_signed)
+    if (!r->has_signed)
         return;
     for (uint32_t i = 0; i < r->links.count; i++)
         replica_send_frame(r, &r->links.ids[i], &frame);

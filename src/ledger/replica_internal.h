@@ -129,7 +129,7 @@ struct cached_blob {
 struct limit {
     struct device_id id;
     uint64_t since; /* ns */
-    uint32_t frames, builds;
+    uint32_t frames, builds, voids;
 };
 #define LIMITS 1024u
 struct serve {
@@ -285,6 +285,8 @@ void replica_meetings_clear(struct replica *r);
 /* replica_publish.c */
 void replica_publish(struct replica *r);
 void replica_publish_self(struct replica *r);
+/* Sessions with members are no more: they are to be begun anew. */
+void replica_publish_anew(struct replica *r);
 /* The invite of the device at this place alone. */
 void replica_publish_invite(struct replica *r, uint32_t i);
 bool replica_founding_device(const struct replica *r,
@@ -305,13 +307,15 @@ bool replica_needs_more(const struct replica *r);
 /* The hub's node has its controller beside it, also before its own join stands. */
 bool replica_has_controller(const struct replica *r);
 bool replica_link_exists(const struct replica *r, const struct device_id *id);
+void replica_link_forget(struct replica *r, const struct device_id *id); /* the engine was told that it is gone */
 /* Someone to ask or to hand things to, in turn; false: nobody. */
 bool replica_choose_upstream(struct replica *r, uint32_t turn, struct device_id *out);
 void replica_pull_pump(struct replica *r, struct pull *pull, const struct device_id *source);
 /* A head that was verified and is at our own fold. */
 void replica_adopt_head(struct replica *r, const struct signed_head *head);
-/* A relay tells its head to whoever it has a session with. */
+/* A relay tells its head to whoever it has a session with, always; a member when it takes something away. */
 void replica_notify_links(struct replica *r);
+void replica_notify_all(struct replica *r);
 
 /* replica_advance.c */
 enum advance_result {
@@ -338,6 +342,9 @@ void replica_fold_replaced(struct replica *r, struct fold *fold);
 /* replica_serve.c */
 void replica_serve_get(struct replica *r, const struct device_id *from, bool invite, const struct frame_get *get);
 bool replica_within_limit(struct replica *r, const struct device_id *from, bool invite);
+/* Whether another take-away of this sender is looked at in this second; and one that was void is counted. */
+bool replica_within_voids(struct replica *r, const struct device_id *from);
+void replica_count_void(struct replica *r, const struct device_id *from);
 void replica_serve_clear(struct replica *r);
 /* There are more of them now than what was made for askers says. */
 void replica_serve_forget_openings(struct replica *r);
@@ -372,11 +379,15 @@ void replica_offer_send(struct replica *r, const struct device_id *to, const uin
  */
 bool replica_take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep,
                             const struct device_id *from);
-/* At a relay: a statement that counts at once, to all who have a session here but `from` (NULL: none). */
+/* A statement that counts at once, to all who have a session here but `from` (NULL: none): so it reaches also those
+ * that no relay or controller tells. */
 void replica_spread(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from);
-void replica_take_aways_tell(struct replica *r, const struct device_id *to); /* at a relay: those that wait */
-void replica_take_aways_look(struct replica *r);                             /* forgets what is sequenced */
-void replica_take_aways_again(struct replica *r);                            /* the fold is a new one */
+void replica_take_aways_tell(struct replica *r, const struct device_id *to); /* those that wait */
+bool replica_take_away_came(const struct replica *r, uint64_t begin);        /* among the entries from there on */
+/* Whether one of those isolated us: others have ended their sessions with us, even if it is lifted again by now. */
+bool replica_isolation_came(struct replica *r, uint64_t begin);
+void replica_take_aways_look(struct replica *r);  /* forgets what is sequenced */
+void replica_take_aways_again(struct replica *r); /* the fold is a new one */
 void replica_take_aways_clear(struct replica *r);
 
 /* replica_replace.c */

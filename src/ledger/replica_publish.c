@@ -128,6 +128,7 @@ static void take_back(struct replica *r, struct known *k, enum published which, 
     k->published &= (uint8_t) ~(1 << which);
     struct device_id own = which == PUBLISHED_INVITE ? replica_invite_id(id) : *id;
     r->ops->gone(r->ops->context, &own);
+    replica_link_forget(r, &own); /* the engine says no more of its sessions */
 }
 
 static void describe(const struct replica *r, uint32_t i, struct replica_device *out)
@@ -246,6 +247,14 @@ static void look_from(const struct replica *r, struct view *v)
     v->self = &r->known[v->self_at];
     v->isolated = !replica_is_present(r, v->self_at);
     v->set_count = replica_policy_sets(r, v->self->subjects, v->self->subject_count, v->sets);
+}
+
+void replica_publish_anew(struct replica *r)
+{
+    for (uint32_t i = 0; i < r->known_count; i++)
+        if (!r->known[i].relay)
+            take_back(r, &r->known[i], PUBLISHED_DEVICE, &fold_device_at(r->fold, i)->id);
+    r->dirty = true;
 }
 
 void replica_publish_invite(struct replica *r, uint32_t i)

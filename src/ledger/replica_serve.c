@@ -9,6 +9,7 @@
 #define FRAMES_INVITE 512u
 #define BUILDS_MEMBER 16u /* blobs made for one asker a second */
 #define BUILDS_INVITE 4u
+#define VOIDS_MEMBER 16u /* take-aways of one sender a second that turned out void */
 
 static struct limit *limit_of(struct replica *r, const struct device_id *id)
 {
@@ -25,6 +26,21 @@ bool replica_within_limit(struct replica *r, const struct device_id *from, bool 
     bool within = ++limit_of(r, from)->frames <= (invite ? FRAMES_INVITE : FRAMES_MEMBER);
     r->counters.limited += !within;
     return within;
+}
+
+bool replica_within_voids(struct replica *r, const struct device_id *from)
+{
+    if (device_id_equal(from, &replica_controller))
+        return true;
+    bool within = limit_of(r, from)->voids < VOIDS_MEMBER;
+    r->counters.limited += !within;
+    return within;
+}
+
+void replica_count_void(struct replica *r, const struct device_id *from)
+{
+    limit_of(r, from)->voids++;
+    r->counters.voids++;
 }
 
 /* ---- the cache ---- */

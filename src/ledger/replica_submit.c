@@ -129,8 +129,16 @@ static void take_own_openings(struct replica *r, const struct submission *s)
         (void)replica_take_opening(r, view);
 }
 
+/* Another may have waited for one that ended. */
+static void go_on(struct replica *r)
+{
+    replica_submissions_hasten(r);
+    replica_submissions_timer(r);
+}
+
 void replica_submissions_look(struct replica *r)
 {
+    bool ended = false;
     for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++) {
         struct submission *s = &r->submissions[i];
         uint64_t index;
@@ -139,7 +147,10 @@ void replica_submissions_look(struct replica *r)
             continue;
         take_own_openings(r, s);
         end(r, s, e->verdict, index);
+        ended = true;
     }
+    if (ended)
+        go_on(r);
 }
 
 /* That it stands is seen in the ledger alone; a no has nothing to be seen in, and STORE only asks for patience. */
@@ -153,6 +164,7 @@ void replica_submissions_verdict(struct replica *r, const struct frame_joined *j
     if (joined->verdict == VERDICT_ALREADY && joined->index >= replica_history_end(&r->history))
         return;
     end(r, s, (enum fold_verdict)joined->verdict, joined->index);
+    go_on(r);
 }
 
 void replica_submissions_hasten(struct replica *r)
@@ -161,12 +173,29 @@ void replica_submissions_hasten(struct replica *r)
         r->submissions[i].next = r->now;
 }
 
+/* A restore that comes before the isolation that it lifts would be refused, and that isolation stand for good. */
+static bool waits_for_another(struct replica *r, const struct submission *s)
+{
+    struct blob_reader openings;
+    struct frame_view view;
+    struct statement restore;
+    if (blob_read_submission(&openings, &view, s->bytes, s->len) ||
+        statement_decode(r->c, &restore, view.bytes, view.len) || restore.kind != STATEMENT_RESTORE)
+        return false;
+    for (uint32_t i = 0; i < restore.restore.count; i++)
+        if (find(r, restore.restore.isolates[i]))
+            return true;
+    return false;
+}
+
 void replica_submissions_timer(struct replica *r)
 {
     struct device_id to;
     for (uint32_t i = 0; i < REPLICA_SUBMISSIONS_MAX; i++) {
         struct submission *s = &r->submissions[i];
         if (!s->used || r->now < s->next || !replica_choose_upstream(r, r->follow.turn, &to))
+            continue;
+        if (waits_for_another(r, s))
             continue;
         s->next = r->now + OFFER_AGAIN;
         replica_offer_send(r, &to, s->offer, s->bytes, s->len);

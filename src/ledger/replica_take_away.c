@@ -50,25 +50,36 @@ static void tell(struct replica *r, const uint8_t *bytes, size_t len, const stru
 
 void replica_spread(struct replica *r, const uint8_t *bytes, size_t len, const struct device_id *from)
 {
-    for (uint32_t i = 0; r->self.relay && i < r->links.count; i++)
+    for (uint32_t i = 0; i < r->links.count; i++)
         if (!from || !device_id_equal(&r->links.ids[i], from))
             tell(r, bytes, len, &r->links.ids[i]);
 }
 
 void replica_take_aways_tell(struct replica *r, const struct device_id *to)
 {
-    for (uint32_t i = 0; r->self.relay && i < r->take_away_count; i++)
+    for (uint32_t i = 0; i < r->take_away_count; i++)
         tell(r, r->take_aways[i]->bytes, r->take_aways[i]->len, to);
+}
+
+/* Whether it counts. What is void costs its sender, and no more than a few signatures a second are looked at. */
+static bool counts(struct replica *r, const struct statement *s, const struct device_id *from)
+{
+    enum fold_verdict verdict;
+    if (r->take_away_count == HELD_TAKE_AWAYS_MAX || (from && !replica_within_voids(r, from)))
+        return false;
+    if (fold_take_away(r->fold, s, &verdict))
+        return false;
+    if (from && verdict != VERDICT_STANDS)
+        replica_count_void(r, from);
+    return verdict == VERDICT_STANDS;
 }
 
 bool replica_take_away_take(struct replica *r, const uint8_t *bytes, size_t len, bool keep,
                             const struct device_id *from)
 {
     struct statement s;
-    enum fold_verdict verdict;
-    if (!r->fold || statement_decode(r->c, &s, bytes, len) || !takes_away(s.kind) || is_held(r, s.hash))
-        return false;
-    if (r->take_away_count == HELD_TAKE_AWAYS_MAX || fold_take_away(r->fold, &s, &verdict) || verdict != VERDICT_STANDS)
+    if (!r->fold || statement_decode(r->c, &s, bytes, len) || !takes_away(s.kind) || is_held(r, s.hash) ||
+        !counts(r, &s, from))
         return false;
     if (hold(r, &s) && keep)
         r->ops->keep_take_away(r->ops->context, s.hash, bytes, len);
@@ -76,6 +87,34 @@ bool replica_take_away_take(struct replica *r, const uint8_t *bytes, size_t len,
         replica_spread(r, bytes, len, from);
     r->dirty = true;
     return true;
+}
+
+bool replica_take_away_came(const struct replica *r, uint64_t begin)
+{
+    for (uint64_t i = begin; i < replica_history_end(&r->history); i++) {
+        const struct entry *e = replica_history_at(&r->history, i);
+        if (e->verdict == VERDICT_STANDS && takes_away(e->kind))
+            return true;
+    }
+    return false;
+}
+
+static bool isolates(struct replica *r, const struct entry *e, const struct fold_device *d)
+{
+    struct statement s;
+    return e->kind == STATEMENT_ISOLATE && e->verdict == VERDICT_STANDS &&
+           statement_decode(r->c, &s, e->bytes, e->len) == 0 && memcmp(s.about.invite, d->invite, SHA256_SIZE) == 0;
+}
+
+bool replica_isolation_came(struct replica *r, uint64_t begin)
+{
+    uint32_t self;
+    if (!replica_self_position(r, &self))
+        return false;
+    for (uint64_t i = begin; i < replica_history_end(&r->history); i++)
+        if (isolates(r, replica_history_at(&r->history, i), fold_device_at(r->fold, self)))
+            return true;
+    return false;
 }
 
 static void forget(struct replica *r, uint32_t i)

@@ -18,7 +18,7 @@ void local_tell_relay(struct mesh *m, const struct relay *r)
 }
 
 /* What a peer is told: where relays see us, too. */
-static void tell_peer(struct mesh *m, const struct device *d)
+void local_tell_peer(struct mesh *m, const struct device *d)
 {
     struct underlay all[FRAME_CANDIDATES_MAX + RELAYS_WANTED];
     uint8_t bytes[FRAME_CANDIDATES_SIZE];
@@ -39,7 +39,7 @@ void local_changed(struct mesh *m, uint64_t now)
     for (struct device *d = devices_next(&m->devices, NULL); d; d = devices_next(&m->devices, d)) {
         if (!d->linked || !d->direct || !is_member(d))
             continue;
-        tell_peer(m, d);
+        local_tell_peer(m, d);
         direct_moved(m, d, now);
     }
 }

@@ -78,13 +78,14 @@ static struct passed look_at_traffic(struct mesh *m, struct direct *x, uint64_t 
     uint64_t sent, received;
     struct passed p;
     m->ops.traffic(m->ops.context, &x->device->id, &sent, &received);
-    if (now >= x->noise_time + DIRECT_NOISE_TIME) {
-        x->noise_sent = x->noise_received = 0;
-        x->noise_time = now;
-    }
     p.heard = received != x->received;
     p.sent = beyond_noise(sent - x->sent, &x->noise_sent);
     p.received = beyond_noise(received - x->received, &x->noise_received);
+    if (now >= x->noise_time + DIRECT_NOISE_TIME) {
+        x->noise_sent /= 2;
+        x->noise_received /= 2;
+        x->noise_time = now;
+    }
     x->sent = sent;
     x->received = received;
     if (p.sent > 0 || p.received > 0)
@@ -129,6 +130,7 @@ static void fall_back(struct mesh *m, struct direct *x, uint64_t now)
     m->counters.fell_back++;
     if (d->via && d->via->state == RELAY_UP) {
         path_set_relayed(m, d, d->via, now);
+        local_tell_peer(m, d);
         return;
     }
     path_detach(d);
@@ -224,6 +226,7 @@ static void look_idle(struct mesh *m, struct direct *x, uint64_t now)
         return;
     x->idle = false;
     x->look_due = 0;
+    local_tell_peer(m, x->device);
     attempt_all(m, x, now);
 }
 
@@ -232,8 +235,10 @@ static void retry(struct mesh *m, struct direct *x, uint64_t now)
 {
     struct passed p = look_at_traffic(m, x, now);
     retry_later(x, now);
-    if (p.sent > 0 || p.received > 0)
-        attempt_all(m, x, now);
+    if (p.sent == 0 && p.received == 0)
+        return;
+    local_tell_peer(m, x->device); /* so that it tries at the same time */
+    attempt_all(m, x, now);
 }
 
 static void offer_over(struct mesh *m, struct direct *x)

@@ -71,7 +71,7 @@
 #define DIRECT_HINTS_MAX 16u
 #define DIRECT_HINTS_TIME (30 * SECOND)
 #define DIRECT_OFFER_TIME (11 * SECOND) /* three initiations */
-#define DIRECT_NOISE_TIME (12 * SECOND) /* a keepalive may follow as late */
+#define DIRECT_NOISE_TIME (12 * SECOND) /* a keepalive may follow as late; what is left then is halved */
 #define DIRECT_NOISE 112u               /* bytes around a frame: headers, padding, and that keepalive */
 #define FOLLOW_TIME (2 * SECOND)
 
@@ -375,6 +375,7 @@ void hello_received(struct mesh *m, struct device *from, const struct mesh_arriv
 /* ---- candidates.c ---- */
 
 void local_tell_relay(struct mesh *m, const struct relay *r);
+void local_tell_peer(struct mesh *m, const struct device *d);
 void local_changed(struct mesh *m, uint64_t now);
 bool nat_here(const struct mesh *m);
 /* Neither our own place, nor that of a relay, nor one that cannot be sent to. */

@@ -302,7 +302,7 @@ void link_changed(struct mesh *m, struct device *d, bool up, uint64_t now)
         path_forget(m, d);
         relays_choose(m, now);
     }
-    if (changed && (is_relay(d) || (m->is_relay && (d->flags & MESH_MEMBER))))
+    if (changed && (is_relay(d) || is_member(d)))
         m->ops.link(m->ops.context, &d->id, up);
 }
 

@@ -87,7 +87,7 @@ struct mesh_ops {
     void (*traffic)(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received);
     /* An answer to mesh_ping; rtt in ns; 0: none came. */
     void (*pong)(void *context, const struct device_id *id, uint32_t number, uint64_t rtt);
-    /* A session of the mesh's own concern began or ended (relays, and at a relay its members). */
+    /* A session with a relay or a member began or ended. */
     void (*link)(void *context, const struct device_id *device, bool up);
     void (*entropy)(void *context, uint8_t *out, size_t len);
     void *context;

@@ -52,6 +52,9 @@ struct flow_table {
     uint8_t key[16];
     uint32_t mask;
     struct bucket *buckets;
+    /* Whether a flow was ever in the bucket, so that looking at all of them does not touch the pages of an idle node.
+     */
+    atomic_bool *used;
 };
 
 /* One packet being judged. */
@@ -72,12 +75,14 @@ int flow_table_new(struct flow_table **out, uint32_t buckets, const uint8_t key[
         return ERROR_INVALID;
     struct flow_table *t = calloc(1, sizeof(*t));
     struct bucket *all = calloc(buckets, sizeof(*all)); /* zero is unlocked; an idle node's pages stay untouched */
-    if (!t || !all) {
+    atomic_bool *used = calloc(buckets, sizeof(*used));
+    if (!t || !all || !used) {
         free(t);
         free(all);
+        free(used);
         return ERROR_MEMORY;
     }
-    *t = (struct flow_table){.mask = buckets - 1, .buckets = all};
+    *t = (struct flow_table){.mask = buckets - 1, .buckets = all, .used = used};
     memcpy(t->key, key, sizeof(t->key));
     *out = t;
     return 0;
@@ -88,6 +93,7 @@ void flow_table_free(struct flow_table *t)
     if (!t)
         return;
     free(t->buckets);
+    free(t->used);
     wipe(t, sizeof(*t));
     free(t);
 }
@@ -108,6 +114,14 @@ static void unlock(struct bucket *b)
 static struct bucket *bucket_of(const struct flow_table *t, const struct flow_key *key)
 {
     return &t->buckets[siphash(t->key, key, sizeof(*key)) & t->mask];
+}
+
+/* Under its lock. */
+static void mark_used(const struct flow_table *t, const struct bucket *b)
+{
+    atomic_bool *used = &t->used[b - t->buckets];
+    if (!atomic_load_explicit(used, memory_order_relaxed))
+        atomic_store_explicit(used, true, memory_order_relaxed);
 }
 
 static bool is_live(const struct flow *f, uint64_t now)
@@ -263,6 +277,8 @@ static enum flow_verdict judge_transport(const struct question *q)
     struct bucket *b = bucket_of(q->table, &q->key);
     lock(b);
     enum flow_verdict verdict = judge_in(b, q);
+    if (verdict == FLOW_PASS)
+        mark_used(q->table, b);
     unlock(b);
     return verdict;
 }
@@ -312,6 +328,7 @@ static void note_fragments(const struct question *q)
                        .seen = q->now,
                        .deadline = q->now + FRAGMENTS_LIFE,
                        .first_end = first_end};
+    mark_used(q->table, b);
     unlock(b);
 }
 
@@ -346,11 +363,22 @@ enum flow_verdict flow_judge(struct flow_table *t, const struct peer_grants *gra
 
 /* ---- All flows of a peer ---- */
 
+/* The next bucket from `i` on that ever held one, locked; NULL: there is none. */
+static struct bucket *next_used(struct flow_table *t, uint32_t *i)
+{
+    while (*i <= t->mask && !atomic_load_explicit(&t->used[*i], memory_order_relaxed))
+        *i += 1;
+    if (*i > t->mask)
+        return NULL;
+    struct bucket *b = &t->buckets[(*i)++];
+    lock(b);
+    return b;
+}
+
 void flow_forget(struct flow_table *t, uint64_t peer)
 {
-    for (uint32_t i = 0; i <= t->mask; i++) {
-        struct bucket *b = &t->buckets[i];
-        lock(b);
+    uint32_t i = 0;
+    for (struct bucket *b = next_used(t, &i); b; b = next_used(t, &i)) {
         for (uint32_t j = 0; j < BUCKET_FLOWS; j++)
             if (b->flows[j].key.peer == peer)
                 b->flows[j].deadline = 0;
@@ -358,23 +386,57 @@ void flow_forget(struct flow_table *t, uint64_t peer)
     }
 }
 
-static uint32_t count_in(const struct bucket *b, uint64_t peer, uint64_t now)
+static bool is_of_peer(const struct flow *f, uint64_t peer, uint64_t now)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < BUCKET_FLOWS; i++) {
-        const struct flow *f = &b->flows[i];
-        count += is_live(f, now) && f->key.kind == KIND_TRANSPORT && f->key.peer == peer;
-    }
-    return count;
+    return is_live(f, now) && f->key.kind == KIND_TRANSPORT && f->key.peer == peer;
 }
 
 uint32_t flow_count(struct flow_table *t, uint64_t peer, uint64_t now)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i <= t->mask; i++) {
-        lock(&t->buckets[i]);
-        count += count_in(&t->buckets[i], peer, now);
-        unlock(&t->buckets[i]);
+    uint32_t count = 0, i = 0;
+    for (struct bucket *b = next_used(t, &i); b; b = next_used(t, &i)) {
+        for (uint32_t j = 0; j < BUCKET_FLOWS; j++)
+            count += is_of_peer(&b->flows[j], peer, now);
+        unlock(b);
+    }
+    return count;
+}
+
+static uint16_t service_port(const struct flow *f)
+{
+    if (f->key.protocol != GRANT_TCP && f->key.protocol != GRANT_UDP)
+        return 0; /* what stands there of ICMP is an identifier */
+    return f->marks & BEGAN_HERE ? f->key.remote_port : f->key.local_port;
+}
+
+static void add_service(const struct flow *f, struct flow_service *out, uint32_t max, uint32_t *count, uint32_t *more)
+{
+    bool outgoing = f->marks & BEGAN_HERE;
+    uint16_t port = service_port(f);
+    uint32_t i = 0;
+    while (i < *count && (out[i].outgoing != outgoing || out[i].protocol != f->key.protocol || out[i].port != port))
+        i++;
+    if (i == max) {
+        *more += 1;
+        return;
+    }
+    if (i == *count)
+        out[(*count)++] = (struct flow_service){.outgoing = outgoing, .protocol = f->key.protocol, .port = port};
+    out[i].count++;
+    if (f->seen > out[i].seen)
+        out[i].seen = f->seen;
+}
+
+uint32_t flow_list(struct flow_table *t, uint64_t peer, uint64_t now, struct flow_service *out, uint32_t max,
+                   uint32_t *more)
+{
+    uint32_t count = 0, i = 0;
+    *more = 0;
+    for (struct bucket *b = next_used(t, &i); b; b = next_used(t, &i)) {
+        for (uint32_t j = 0; j < BUCKET_FLOWS; j++)
+            if (is_of_peer(&b->flows[j], peer, now) && !(b->flows[j].marks & ENDED))
+                add_service(&b->flows[j], out, max, &count, more);
+        unlock(b);
     }
     return count;
 }

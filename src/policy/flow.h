@@ -39,6 +39,18 @@ void flow_forget(struct flow_table *t, uint64_t peer);
 /* How many flows live with a peer. */
 uint32_t flow_count(struct flow_table *t, uint64_t peer, uint64_t now);
 
+/* The flows that live with a peer and were not ended, those to one service together. */
+struct flow_service {
+    bool outgoing;    /* we began them */
+    uint8_t protocol; /* enum grant_protocol */
+    uint16_t port;    /* of the destination; 0: ICMP */
+    uint32_t count;
+    uint64_t seen; /* the latest packet of any */
+};
+/* Returns how many; `more` counts flows to services that found no room in `max`. */
+uint32_t flow_list(struct flow_table *t, uint64_t peer, uint64_t now, struct flow_service *out, uint32_t max,
+                   uint32_t *more);
+
 /* The ICMP error "administratively prohibited" (RFC 1122 section 3.2.2.1 code 13; RFC 4443 section 3.1 code 1) that the
  * sender of a refused packet is told locally, as from the packet's destination (from one of its own addresses a host
  * would not take it). Returns its length, 0 when none is to be sent (an ICMP error itself, a later fragment, a

@@ -56,6 +56,11 @@ enum ipc_kind {
     IPC_STEP = 1,
     IPC_STEPPED = 2,
 
+    /* engine -> keys: struct ipc_key, a static key that is no peer's any more. */
+    IPC_PEER_GONE = 9,
+    /* struct ipc_gate. keys -> engine: what was kept, at the start, after IPC_PUBLIC. engine -> keys: one to keep. */
+    IPC_GATE = 10,
+
     /* keys -> engine, keys -> state: at the start, and after a change. */
     IPC_PUBLIC = 3,
     /* state -> keys: build and sign our join. keys -> state: the statement's bytes (or len 0: no invite seed). */
@@ -118,6 +123,17 @@ struct ipc_build_join {
     uint8_t invite[IPC_HASH];
     uint32_t sequences; /* 1: the join of the founding hub, which brings `sequencer` */
     uint8_t sequencer[IPC_PUBLIC_SIZE];
+};
+
+struct ipc_key {
+    uint8_t key[IPC_PUBLIC_SIZE];
+};
+
+#define IPC_GATE_SIZE 16
+/* What mac2 is made with toward the holder of that static key; under our own: toward us. */
+struct ipc_gate {
+    uint8_t static_key[IPC_PUBLIC_SIZE];
+    uint8_t gate[IPC_GATE_SIZE];
 };
 
 struct ipc_id {

@@ -17,6 +17,8 @@
 
 static const struct ipc_permit keys_from_engine[] = {
     {IPC_STEP, RUNNING, IPC_STEP_SIZE, IPC_STEP_SIZE, 0},
+    {IPC_PEER_GONE, RUNNING, EXACTLY(ipc_key), 0},
+    {IPC_GATE, RUNNING, EXACTLY(ipc_gate), 0},
 };
 static const struct ipc_permit keys_from_state[] = {
     {IPC_BUILD_JOIN, RUNNING, EXACTLY(ipc_build_join), 0},
@@ -24,6 +26,7 @@ static const struct ipc_permit keys_from_state[] = {
 };
 
 static const struct ipc_permit engine_from_keys[] = {
+    {IPC_GATE, ALWAYS, EXACTLY(ipc_gate), 0},
     {IPC_STEPPED, ALWAYS, IPC_STEP_SIZE, IPC_STEP_SIZE, 0},
     {IPC_PUBLIC, ALWAYS, EXACTLY(ipc_public), 0},
 };
@@ -33,7 +36,7 @@ static const struct ipc_permit engine_from_state[] = {
     {IPC_MET, ALWAYS, FOLLOWED(ipc_met), 0},          {IPC_PING, ALWAYS, EXACTLY(ipc_ping), 0},
     {IPC_ASK_STATUS, ALWAYS, EXACTLY(ipc_number), 0}, {IPC_USE_KEY, ALWAYS, EXACTLY(ipc_number), 0},
     {IPC_FRAME, ALWAYS, FOLLOWED(ipc_frame), 0},      {IPC_PART, ALWAYS, EXACTLY(ipc_part), 0},
-    {IPC_SEEK, ALWAYS, 1, IPC_NAME_MAX, 0},
+    {IPC_SEEK, ALWAYS, 1, IPC_NAME_MAX, 0},           {IPC_ASK_FLOWS, ALWAYS, EXACTLY(ipc_ask_flows), 0},
 };
 static const struct ipc_permit engine_from_controller[] = {
     {IPC_FRAME, ALWAYS, FOLLOWED(ipc_frame), 0},
@@ -50,6 +53,7 @@ static const struct ipc_permit state_from_engine[] = {
     {IPC_MEET, ALWAYS, FOLLOWED(ipc_meet), 0},   {IPC_LEARN, ALWAYS, FOLLOWED(ipc_learn), 0},
     {IPC_PONG, ALWAYS, EXACTLY(ipc_pong), 0},    {IPC_STATUS, ALWAYS, FOLLOWED(ipc_status), 0},
     {IPC_INTRUDER, ALWAYS, EXACTLY(ipc_id), 0},  {IPC_SEEN, ALWAYS, EXACTLY(ipc_id), 0},
+    {IPC_FLOWS, ALWAYS, FOLLOWED(ipc_flows), 0},
 };
 static const struct ipc_permit state_from_parent[] = {
     {IPC_CONFIGURED, ALWAYS, EXACTLY(ipc_configured), 0},
@@ -137,15 +141,21 @@ static bool status_holds(const uint8_t *bytes, size_t len)
            (uint64_t)s.peer_count * sizeof(struct ipc_peer_status) == len - sizeof(s);
 }
 
+static bool flows_hold(const uint8_t *bytes, size_t len)
+{
+    struct ipc_flows f;
+    memcpy(&f, bytes, sizeof(f));
+    return (uint64_t)f.count * sizeof(struct ipc_flow) == len - sizeof(f);
+}
+
 static const struct {
     uint16_t kind;
     uint32_t len_min;
     bool (*holds)(const uint8_t *bytes, size_t len);
 } counted[] = {
-    {IPC_DEVICE, sizeof(struct ipc_device), device_holds},
-    {IPC_MET, sizeof(struct ipc_met), met_holds},
-    {IPC_LEARN, sizeof(struct ipc_learn), learn_holds},
-    {IPC_STATUS, sizeof(struct ipc_status), status_holds},
+    {IPC_DEVICE, sizeof(struct ipc_device), device_holds}, {IPC_MET, sizeof(struct ipc_met), met_holds},
+    {IPC_LEARN, sizeof(struct ipc_learn), learn_holds},    {IPC_STATUS, sizeof(struct ipc_status), status_holds},
+    {IPC_FLOWS, sizeof(struct ipc_flows), flows_hold},
 };
 
 bool permits_counts_hold(uint16_t kind, const uint8_t *bytes, size_t len)

@@ -6,7 +6,6 @@
 /* Timestamps advance in steps of 2^24 ns, so that they tell no more of the clock than they must. */
 #define TIMESTAMP_STEP (UINT64_C(1) << 24)
 #define PATH_ATTEMPTS 3 /* on one path through a relay, or that is steered; then another is to be found */
-#define TAI64_EPOCH UINT64_C(0x400000000000000a)
 
 static void make_timestamp(struct peer *p, uint64_t wall, uint8_t out[MESSAGE_TIMESTAMP_SIZE])
 {

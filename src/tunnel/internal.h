@@ -14,6 +14,7 @@
 #include "tunnel/rate_limit.h"
 #include "tunnel/repeat_cache.h"
 #include "tunnel/replay.h"
+#include "tunnel/timestamp.h"
 #include "tunnel/tunnel.h"
 
 /* ---- What an index can stand for ---- */
@@ -184,6 +185,7 @@ struct tunnel {
     struct gate gate;
     struct repeat_cache *repeats;
     struct rate_limit *rate_limit; /* allocated under the first load */
+    struct wall_clock clock;       /* what others' timestamps are held against */
     uint64_t timestamp_floor;      /* wall, ns: the latest that an initiation was made at */
     bool up;
 };

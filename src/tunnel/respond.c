@@ -69,13 +69,21 @@ void initiation_found(struct tunnel *t, struct static_step *step, struct tunnel_
     next->peer = p->id;
 }
 
-static bool is_admissible(struct peer *p, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], uint64_t now)
+/* Dark, our own clock has a say: what it was told decades ahead locks nobody out for good. */
+static bool is_newer(struct peer *p, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], struct tunnel_time now)
 {
-    if (memcmp(timestamp, p->greatest_timestamp, MESSAGE_TIMESTAMP_SIZE) <= 0) {
+    struct tunnel *t = p->tunnel;
+    uint64_t wall = t->options.dark ? wall_latest(&t->clock, now.wall, now.monotonic) : 0;
+    return timestamp_may_follow(timestamp, p->greatest_timestamp, wall);
+}
+
+static bool is_admissible(struct peer *p, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE], struct tunnel_time now)
+{
+    if (!is_newer(p, timestamp, now)) {
         count(&p->tunnel->counters.old_timestamp);
         return false;
     }
-    if (p->last_initiation_consumed != 0 && now < p->last_initiation_consumed + INITIATION_INTERVAL_MIN) {
+    if (p->last_initiation_consumed != 0 && now.monotonic < p->last_initiation_consumed + INITIATION_INTERVAL_MIN) {
         count(&p->tunnel->counters.flooding);
         return false;
     }
@@ -172,7 +180,7 @@ void initiation_opened(struct tunnel *t, struct static_step *step, struct tunnel
         count(&t->counters.bad_handshake);
         return;
     }
-    if (!is_admissible(p, step->text, now.monotonic))
+    if (!is_admissible(p, step->text, now))
         return;
     memcpy(p->greatest_timestamp, step->text, MESSAGE_TIMESTAMP_SIZE);
     if (step->local == 0) /* who was answered on the second key goes on at once under the first */

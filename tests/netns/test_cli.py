@@ -18,8 +18,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NIGHTJAR = ROOT / "build/nightjar"
-COMMANDS = ["init", "invite", "join", "up", "down", "status", "devices", "ping", "policy check", "policy publish",
-            "policy show"]
+COMMANDS = ["init", "invite", "join", "up", "down", "status", "devices", "ping", "doctor", "can", "policy check",
+            "policy test", "policy diff", "policy publish", "policy show"]
 PASSPHRASE = "correct horse battery staple"
 POLICY = """\
 allow:
@@ -125,7 +125,8 @@ def test_manual_and_completion_know_every_command_and_option():
     ["invite"], ["invite", "a", "b"], ["invite", "pump_3"], ["invite", "p", "--group", "all"],
     ["invite", "p", "--expires", "soon"], ["invite", "p", "--until", "2020-01-01"], ["invite", "p", "--relay", "x:1"],
     ["up", "--keep", "tcp/22"], ["up", "--darken", "--keep", "ssh"], ["up", "--listen", "0"], ["ping"],
-    ["ping", "p", "-c", "0"], ["ping", "*"], ["policy"], ["policy", "check"], ["status", "--frob"]])
+    ["ping", "p", "-c", "0"], ["ping", "*"], ["policy"], ["policy", "check"], ["status", "--frob"],
+    ["can", "a", "tcp", "b"], ["can", "a", "tcp", "0", "b"], ["can", "a", "icmp", "1", "b"], ["can", "a", "frob", "1", "b"]])
 def test_wrong_use_is_2_with_a_way_to_help(tmp_path, words):
     out, err = Cli(tmp_path / "none").run(*words, code=2)
     assert out == "" and "--help" in err

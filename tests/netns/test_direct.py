@@ -158,14 +158,31 @@ def test_nothing_is_lost_when_a_relayed_path_becomes_direct(plant):
 
 
 def test_one_that_moves_to_another_address_is_followed(plant):
-    meet(plant, "home-1", "home-3")
-    one, other = plant["home-1"], plant["home-3"]
+    meet(plant, "home-1", "public-1")
+    one, other = plant["home-1"], plant["public-1"]
     with Stream(End(one), End(other)) as stream:
         stream.flows(1 << 20)
-        net = other.host.v4.rsplit(".", 1)[0]
-        other.host.change_address(f"{net}.77/24")
+        new = other.host.v4.rsplit(".", 1)[0] + ".77"
+        other.host.change_address(f"{new}/24")
         stream.flows(2 << 20, deadline=30)
-        wait_until(lambda: kind(one, "home-3") == "direct", 60, "they meet again", every=0.2)
+        started = time.monotonic()
+        wait_until(lambda: (path(one, "public-1")["endpoint"] or "").startswith(new), 60, "they meet again", every=0.2)
+        print(f"direct {time.monotonic() - started:.2f} s after traffic went on")
+        stream.flows(1 << 20, deadline=20)
+
+
+def test_a_router_that_gets_another_address_is_followed(plant):
+    meet(plant, "home-1", "home-3")
+    one, site = plant["home-1"], plant.sites["b"]
+    with Stream(End(one), End(plant["home-3"])) as stream:
+        stream.flows(1 << 20)
+        new = site.outside.rsplit(".", 1)[0] + ".77"
+        site.router.change_address(f"{new}/24")
+        site.outside = new
+        stream.flows(2 << 20, deadline=30)
+        started = time.monotonic()
+        wait_until(lambda: (path(one, "home-3")["endpoint"] or "").startswith(new), 150, "they meet again", every=0.2)
+        print(f"direct {time.monotonic() - started:.2f} s after traffic went on")
         stream.flows(1 << 20, deadline=20)
 
 

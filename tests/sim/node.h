@@ -38,8 +38,8 @@ struct node_tally {
     uint64_t links_up;
     uint64_t links_down;
     uint64_t intruders;
-    uint64_t spoke;  /* from elsewhere than a steered path */
     uint64_t gates;  /* our gate key was replaced */
+    uint64_t spoke;  /* from elsewhere than a steered path */
     uint64_t frames; /* control frames that came */
 };
 

@@ -444,9 +444,9 @@ static bool can_initiate(const struct net_node *from, const struct net_node *to,
 static bool can_speak(const struct net_node *a, const struct net_node *b, const struct replica_device **b_at_a,
                       const struct replica_device **a_at_b)
 {
-    /* Here all sessions are with relays, and the other side begins. */
-    return (can_initiate(a, b, b_at_a, a_at_b) && (*b_at_a)->flags & REPLICA_RELAY) ||
-           (can_initiate(b, a, a_at_b, b_at_a) && (*a_at_b)->flags & REPLICA_RELAY);
+    /* Mostly all sessions are with relays, and the other side begins. */
+    return (can_initiate(a, b, b_at_a, a_at_b) && (a->net->members_meet || (*b_at_a)->flags & REPLICA_RELAY)) ||
+           (can_initiate(b, a, a_at_b, b_at_a) && (a->net->members_meet || (*a_at_b)->flags & REPLICA_RELAY));
 }
 
 static uint64_t draw(struct net *net)

@@ -93,6 +93,7 @@ struct net {
     uint32_t node_count;
     struct sequencer *sequencer;
     bool sequencer_off;
+    bool members_meet; /* those that know each other have sessions, not only with relays */
     uint64_t now, wall;
     uint32_t loss;                /* percent */
     bool ticket_begins_elsewhere; /* its first relay is one that nobody reaches */

@@ -94,7 +94,10 @@ static void bytes_that_are_no_statement_only_take_their_place(void **state)
     assert_int_equal(net_index(NET_OPERATOR(net)), 7);
     const struct device_id id = replica_invite_id(&invite.id);
     assert_non_null(net_published(NET_HUB(net), &id));
+    assert_true(net_has_problem(NET_HUB(net), REPLICA_PROBLEM_VOID_ENTRIES));
+    assert_true(net_has_problem(NET_OPERATOR(net), REPLICA_PROBLEM_VOID_ENTRIES));
     net_restart(NET_HUB(net));
+    assert_false(net_has_problem(NET_HUB(net), REPLICA_PROBLEM_VOID_ENTRIES));
     assert_int_equal(net_index(NET_HUB(net)), 7);
     net_fake_end(net, &fake);
 }

@@ -41,20 +41,6 @@ static bool carry(struct world *w, uint32_t from, uint32_t to, struct underlay *
            net_send(&w->net, w->now, from, &n->endpoint[to], &node, seen) && node == to;
 }
 
-/* Whether a datagram gets there by that way, and how it seems to have come. */
-static bool get_there(struct world *w, uint32_t from, uint32_t to, const struct mesh_way *way, struct mesh_way *seen)
-{
-    uint32_t node, r = number_of(w, &way->relay);
-    *seen = (struct mesh_way){.kind = way->kind, .relay = way->relay};
-    if (way->kind == MESH_PATH_DIRECT)
-        return net_send(&w->net, w->now, from, &way->endpoint, &node, &seen->endpoint) && node == to &&
-               w->nodes[to].alive;
-    struct underlay ignored;
-    return way->kind == MESH_PATH_RELAYED && r < w->count && w->session[from][r] && w->session[r][from] &&
-           w->session[r][to] && w->session[to][r] && w->nodes[r].permit[from][to] && carry(w, from, r, &ignored) &&
-           carry(w, r, to, &ignored);
-}
-
 static struct mesh_way current_way(const struct world *w, uint32_t from, uint32_t to)
 {
     const struct node *n = &w->nodes[from];
@@ -85,6 +71,23 @@ static void hear(struct world *w, uint32_t at, uint32_t from, const struct mesh_
         n->spoke_at[from] = w->now;
         mesh_spoke(n->mesh, &w->nodes[from].id, way, w->now);
     }
+}
+
+/* Whether a datagram gets there by that way, and how it seems to have come. */
+static bool get_there(struct world *w, uint32_t from, uint32_t to, const struct mesh_way *way, struct mesh_way *seen)
+{
+    uint32_t node, r = number_of(w, &way->relay);
+    *seen = (struct mesh_way){.kind = way->kind, .relay = way->relay};
+    if (way->kind == MESH_PATH_DIRECT)
+        return net_send(&w->net, w->now, from, &way->endpoint, &node, &seen->endpoint) && node == to &&
+               w->nodes[to].alive;
+    bool sessions = r < w->count && w->session[from][r] && w->session[r][from];
+    struct mesh_way at_relay = {.kind = MESH_PATH_DIRECT}, at_other = at_relay;
+    if (way->kind != MESH_PATH_RELAYED || !sessions || !carry(w, from, r, &at_relay.endpoint))
+        return false;
+    hear(w, r, from, &at_relay);
+    return w->session[r][to] && w->session[to][r] && w->nodes[r].permit[from][to] &&
+           carry(w, r, to, &at_other.endpoint);
 }
 
 static void post_by(struct world *w, uint32_t from, uint32_t to, const struct mesh_way *way, const struct mail *what)

@@ -19,7 +19,6 @@
 #include "tunnel/static_step.h"
 
 #define NOW (UINT64_C(1800000000) * SECOND)
-#define TAI64_EPOCH UINT64_C(0x400000000000000a)
 
 /* A keys server on a disk in memory, its engine and its state. */
 struct world {
@@ -29,10 +28,17 @@ struct world {
     struct ipc *keys_engine, *keys_state; /* and the server's */
     struct keys_server *keys;
     struct ipc_public told;
+    uint32_t gate_count; /* told at the start */
+    struct ipc_gate gates[GATES_MAX];
 };
 
 static uint64_t clock_now;
 static uint8_t next_random;
+
+static uint64_t fake_monotonic(void)
+{
+    return 1000 * SECOND; /* no time passes but by setting the clock */
+}
 
 static uint64_t fake_wall(void)
 {
@@ -62,13 +68,22 @@ static int start(struct world *w)
                                .crypto = w->crypto,
                                .files = disk_files(w->disk),
                                .random = fake_random,
-                               .wall = fake_wall};
+                               .wall = fake_wall,
+                               .monotonic = fake_monotonic};
     int error = keys_server_new(&w->keys, &setup);
     struct ipc_message m;
     memset(&w->told, 0, sizeof(w->told));
-    while (ipc_receive(w->engine, &m) == 0)
-        if (m.kind == IPC_PUBLIC)
-            memcpy(&w->told, m.bytes, sizeof(w->told));
+    w->gate_count = 0;
+    bool left;
+    do {
+        left = ipc_flush(w->keys_engine);
+        while (ipc_receive(w->engine, &m) == 0) {
+            if (m.kind == IPC_PUBLIC)
+                memcpy(&w->told, m.bytes, sizeof(w->told));
+            if (m.kind == IPC_GATE)
+                memcpy(&w->gates[w->gate_count++], m.bytes, sizeof(w->gates[0]));
+        }
+    } while (left);
     while (ipc_receive(w->state, &m) == 0)
         continue;
     return error;
@@ -133,6 +148,7 @@ static struct static_step initiation_of(struct world *w, uint8_t peer, uint64_t 
     assert_int_equal(crypto_x25519_public(w->crypto, theirs.remote, private_key), 0);
     memcpy(theirs.text, step.text, sizeof(theirs.text));
     theirs.peer = peer;
+    theirs.gated = true;
     return theirs;
 }
 
@@ -306,6 +322,263 @@ static void a_day_ahead_is_too_far_for_a_plausible_clock(void **state)
     assert_int_equal(initiate(w, 2, NOW), 0);
 }
 
+/* ---- Timestamps that are ahead, and clocks that go back ---- */
+
+#define HOUR (UINT64_C(3600) * SECOND)
+
+/* Somebody with a copy of the device's key, or the device itself with a wrong clock. */
+static void a_timestamp_a_day_ahead_locks_its_device_out_for_a_day_and_no_longer(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(initiate(w, 1, NOW + 23 * HOUR), 0);
+    assert_int_equal(initiate(w, 1, NOW), ERROR_REPLAYED);
+    restart(w);
+    clock_now = NOW + 22 * HOUR;
+    assert_int_equal(initiate(w, 1, clock_now), ERROR_REPLAYED);
+    clock_now = NOW + 23 * HOUR + SECOND;
+    assert_int_equal(initiate(w, 1, clock_now), 0);
+}
+
+static void peer_gone(struct world *w, uint8_t peer)
+{
+    struct ipc_key gone;
+    struct static_step step = initiation_of(w, peer, NOW);
+    memcpy(gone.key, step.remote, sizeof(gone.key));
+    assert_int_equal(ipc_send(w->engine, IPC_PEER_GONE, &gone, sizeof(gone)), 0);
+    assert_int_equal(keys_server_turn(w->keys), 0);
+}
+
+/* As by isolate and restore. */
+static void a_device_that_was_taken_away_and_is_back_is_not_locked_out(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(initiate(w, 1, NOW - 5 * SECOND), 0);
+    assert_int_equal(initiate(w, 1, NOW + 23 * HOUR), 0);
+    assert_int_equal(initiate(w, 2, NOW + 23 * HOUR), 0);
+    peer_gone(w, 1);
+    peer_gone(w, 3);
+    assert_int_equal(initiate(w, 1, NOW - 5 * SECOND), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW + SECOND), 0);
+    assert_int_equal(initiate(w, 2, NOW + SECOND), ERROR_REPLAYED);
+    restart(w);
+    assert_int_equal(initiate(w, 1, NOW + SECOND), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW + 2 * SECOND), 0);
+}
+
+static void who_goes_with_a_timestamp_that_was_not_ahead_keeps_it(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(initiate(w, 1, NOW - HOUR), 0);
+    peer_gone(w, 1);
+    assert_int_equal(initiate(w, 1, NOW - HOUR), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW - HOUR + SECOND), 0);
+}
+
+static void a_clock_that_goes_back_a_day_locks_nobody_out_and_brings_no_replay_back(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(initiate(w, 1, NOW - HOUR), 0);
+    assert_int_equal(initiate(w, 1, NOW - SECOND), 0);
+    clock_now = NOW - 25 * HOUR;
+    assert_int_equal(initiate(w, 1, NOW - HOUR), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW - HOUR / 2), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 1, NOW + SECOND), 0);
+    assert_int_equal(initiate(w, 2, NOW), 0);
+}
+
+/* A clock that was years ahead, and what was sent by it, are forgotten together. */
+static void a_clock_that_is_mended_by_years_is_believed(void **state)
+{
+    struct world *w = *state;
+    clock_now = NOW + 20 * 365 * 24 * HOUR;
+    assert_int_equal(initiate(w, 1, clock_now), 0);
+    clock_now = NOW;
+    assert_int_equal(initiate(w, 1, NOW), 0);
+    assert_int_equal(initiate(w, 1, NOW), ERROR_REPLAYED);
+    assert_int_equal(initiate(w, 2, NOW + 25 * HOUR), ERROR_REPLAYED);
+}
+
+/* ---- Gate keys ---- */
+
+static struct ipc_gate gate_of(uint8_t holder, uint8_t gate)
+{
+    struct ipc_gate g;
+    memset(g.static_key, holder, sizeof(g.static_key));
+    memset(g.gate, gate, sizeof(g.gate));
+    return g;
+}
+
+static void hear_gate(struct world *w, uint8_t holder, uint8_t gate)
+{
+    struct ipc_gate g = gate_of(holder, gate);
+    assert_int_equal(ipc_send(w->engine, IPC_GATE, &g, sizeof(g)), 0);
+    assert_int_equal(keys_server_turn(w->keys), 0);
+}
+
+/* What the engine is told at the start. */
+static bool is_told_gate(struct world *w, uint8_t holder, uint8_t gate)
+{
+    struct ipc_gate g = gate_of(holder, gate);
+    for (uint32_t i = 0; i < w->gate_count; i++)
+        if (memcmp(&w->gates[i], &g, sizeof(g)) == 0)
+            return true;
+    return false;
+}
+
+static void gate_keys_outlive_a_restart(void **state)
+{
+    struct world *w = *state;
+    hear_gate(w, 1, 11);
+    hear_gate(w, 2, 12);
+    hear_gate(w, 2, 13);
+    restart(w);
+    assert_int_equal(w->gate_count, 2);
+    assert_true(is_told_gate(w, 1, 11));
+    assert_true(is_told_gate(w, 2, 13));
+    hear_gate(w, 1, 14);
+    restart(w);
+    assert_true(is_told_gate(w, 1, 14));
+    assert_true(is_told_gate(w, 2, 13));
+}
+
+static void the_gate_key_of_who_went_is_forgotten(void **state)
+{
+    struct world *w = *state;
+    struct ipc_key gone;
+    memset(gone.key, 1, sizeof(gone.key));
+    hear_gate(w, 1, 11);
+    hear_gate(w, 2, 12);
+    assert_int_equal(ipc_send(w->engine, IPC_PEER_GONE, &gone, sizeof(gone)), 0);
+    assert_int_equal(keys_server_turn(w->keys), 0);
+    restart(w);
+    assert_int_equal(w->gate_count, 1);
+    assert_true(is_told_gate(w, 2, 12));
+}
+
+static void gate_keys_that_change_all_the_time_are_written_seldom(void **state)
+{
+    struct world *w = *state;
+    hear_gate(w, 1, 1);
+    unsigned before = w->disk->syncs;
+    for (uint8_t gate = 2; gate < 100; gate++)
+        hear_gate(w, 1, gate);
+    assert_int_equal(w->disk->syncs, before);
+    restart(w); /* an orderly end writes */
+    assert_true(is_told_gate(w, 1, 99));
+}
+
+static void gate_keys_are_bounded(void **state)
+{
+    struct world *w = *state;
+    struct files f = disk_files(w->disk);
+    struct gates *g;
+    struct ipc_gate gate = {.gate = {1}};
+    stop(w);
+    assert_int_equal(gates_open(&g, &f), 0);
+    for (uint32_t i = 0; i < 3 * GATES_MAX; i++) {
+        put_be32(gate.static_key, i);
+        gates_note(g, &gate);
+    }
+    gates_commit(g, UINT64_MAX);
+    assert_int_equal(gates_count(g), GATES_MAX);
+    gates_close(g);
+    assert_int_equal(start(w), 0);
+    assert_int_equal(w->gate_count, GATES_MAX);
+}
+
+/* ---- Storms ---- */
+
+/* Answers until none is left; `turns` of the server at most. */
+static unsigned drain(struct world *w, unsigned turns, unsigned *refused)
+{
+    struct static_step step;
+    unsigned answers = 0;
+    for (unsigned i = 0; i < turns; i++) {
+        ipc_flush(w->engine);
+        int error = keys_server_turn(w->keys);
+        ipc_flush(w->keys_engine);
+        assert_true(error == 0 || error == ERROR_AGAIN);
+        while (receive_step(w, &step)) {
+            answers++;
+            *refused += step.result != 0;
+        }
+    }
+    return answers;
+}
+
+static void a_storm_of_handshakes_takes_few_commits(void **state)
+{
+    struct world *w = *state;
+    unsigned refused = 0, before = w->disk->syncs;
+    for (uint8_t peer = 1; peer <= 200; peer++) {
+        struct static_step step = initiation_of(w, peer, NOW);
+        send_step(w, &step);
+    }
+    assert_int_equal(drain(w, 6, &refused), 200);
+    assert_int_equal(refused, 0);
+    assert_in_range(w->disk->syncs, before + 1, before + 6);
+}
+
+static void a_storm_on_a_full_disk_is_answered_and_told_once(void **state)
+{
+    struct world *w = *state;
+    unsigned refused = 0;
+    uint32_t number = 0;
+    w->disk->fail_at = w->disk->operations + 1;
+    w->disk->fail_on = true;
+    w->disk->failure = ENOSPC;
+    for (uint8_t peer = 1; peer <= 200; peer++) {
+        struct static_step step = initiation_of(w, peer, NOW);
+        send_step(w, &step);
+    }
+    assert_int_equal(drain(w, 6, &refused), 200);
+    assert_int_equal(refused, 0);
+    assert_int_equal(trouble_told(w, &number), 1);
+    w->disk->fail_at = 0;
+    w->disk->fail_on = false;
+    assert_int_equal(initiate(w, 201, NOW), 0);
+    assert_int_equal(trouble_told(w, &number), 1);
+    restart(w);
+    for (uint8_t peer = 1; peer <= 200; peer++)
+        assert_int_equal(initiate(w, peer, NOW), ERROR_REPLAYED);
+}
+
+static struct static_step strangers_step(struct world *w)
+{
+    struct static_step step = {.text_kind = STATIC_STEP_OPEN_TEXT, .text_len = X25519_SIZE};
+    memcpy(step.remote, w->told.own, sizeof(step.remote));
+    return step;
+}
+
+/* The worst that an engine could do, which holds strangers to 16 at once. */
+static void ours_and_the_gated_are_answered_in_two_turns_whatever_strangers_send(void **state)
+{
+    struct world *w = *state;
+    struct static_step stranger = strangers_step(w), own = stranger, got;
+    own.text_kind = STATIC_STEP_SEAL_TEXT;
+    own.text_len = MESSAGE_TIMESTAMP_SIZE;
+    for (uint8_t round = 1; round <= 100; round++) {
+        unsigned ours = 0, gated = 0;
+        struct static_step theirs = initiation_of(w, round, NOW);
+        for (unsigned i = 0; i < 100; i++)
+            send_step(w, &stranger);
+        send_step(w, &own);
+        send_step(w, &theirs);
+        for (int turn = 0; turn < 2; turn++) {
+            ipc_flush(w->engine);
+            int error = keys_server_turn(w->keys);
+            assert_true(error == 0 || error == ERROR_AGAIN);
+            while (receive_step(w, &got)) {
+                ours += got.text_kind == STATIC_STEP_SEAL_TEXT;
+                gated += got.gated;
+            }
+        }
+        assert_int_equal(ours, 1);
+        assert_int_equal(gated, 1);
+    }
+}
+
 #define OWN_INDEX 77u /* of our handshakes */
 
 /* The timestamp of an initiation of ours, as the peer sees it. */
@@ -445,10 +718,10 @@ static void a_flood_is_bounded_and_ours_get_through(void **state)
     struct world *w = *state;
     struct static_step step = {.text_kind = STATIC_STEP_OPEN_TEXT, .text_len = X25519_SIZE};
     memcpy(step.remote, w->told.own, sizeof(step.remote));
-    for (unsigned i = 0; i < 3 * KEYS_OTHER_MAX; i++)
+    for (unsigned i = 0; i < 3 * KEYS_QUEUE_MAX; i++)
         send_step(w, &step);
     unsigned answers = 0, full = 0;
-    while (answers < 3 * KEYS_OTHER_MAX) {
+    while (answers < 3 * KEYS_QUEUE_MAX) {
         ipc_flush(w->engine);
         int error = keys_server_turn(w->keys);
         assert_true(error == 0 || error == ERROR_AGAIN);
@@ -615,6 +888,18 @@ int main(void)
         TEST(a_kill_at_any_write_forgets_nothing_that_was_answered),
         TEST(a_full_disk_ends_no_handshake),
         TEST(a_day_ahead_is_too_far_for_a_plausible_clock),
+        TEST(a_timestamp_a_day_ahead_locks_its_device_out_for_a_day_and_no_longer),
+        TEST(a_device_that_was_taken_away_and_is_back_is_not_locked_out),
+        TEST(who_goes_with_a_timestamp_that_was_not_ahead_keeps_it),
+        TEST(a_clock_that_goes_back_a_day_locks_nobody_out_and_brings_no_replay_back),
+        TEST(a_clock_that_is_mended_by_years_is_believed),
+        TEST(gate_keys_outlive_a_restart),
+        TEST(the_gate_key_of_who_went_is_forgotten),
+        TEST(gate_keys_that_change_all_the_time_are_written_seldom),
+        TEST(gate_keys_are_bounded),
+        TEST(a_storm_of_handshakes_takes_few_commits),
+        TEST(a_storm_on_a_full_disk_is_answered_and_told_once),
+        TEST(ours_and_the_gated_are_answered_in_two_turns_whatever_strangers_send),
         TEST(own_timestamps_increase_whatever_the_clock_does),
         TEST(a_clock_a_century_ahead_locks_out_neither_then_nor_later),
         TEST(a_clock_that_was_right_after_years_is_trusted_once_it_was_answered),

@@ -89,6 +89,38 @@ static void persisted_timestamp_silences_a_replay_after_restart(void **state)
     assert_true(world_passes(w, ALICE, BOB));
 }
 
+static void what_was_seen_decades_ahead_locks_nobody_out_for_good(void **state)
+{
+    struct world *w = *state;
+    const uint64_t now = PLAUSIBLE_FROM + 100 * DAY;
+    uint8_t poison[MESSAGE_TIMESTAMP_SIZE];
+    for (int i = 0; i < WORLD_NODES; i++)
+        w->nodes[i].now.wall = now;
+    timestamp_make(poison, now + 20000 * DAY);
+    tunnel_peer_set_timestamp(w->nodes[BOB].tunnel, w->peer[BOB][ALICE], poison);
+    struct wire initiation = initiation_of(w);
+    assert_true(answers(w, &initiation));
+    world_settle(w);
+    assert_true(world_passes(w, ALICE, BOB));
+}
+
+static void a_clock_that_is_set_back_brings_no_replay_back(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < WORLD_NODES; i++)
+        w->nodes[i].now.wall = PLAUSIBLE_FROM + 100 * DAY;
+    struct wire first = initiation_of(w);
+    world_run_cut_off(w, 6 * SECOND);
+    world_packet(w, ALICE, BOB, 100);
+    world_skip(w, 6 * SECOND);
+    world_timers(w);
+    struct wire second = world_take_type(w, MESSAGE_INITIATION);
+    assert_true(answers(w, &second));
+    w->nodes[BOB].now.wall -= 2 * DAY;
+    world_skip(w, SECOND);
+    assert_false(answers(w, &first));
+}
+
 static void an_older_floor_does_not_lower_the_floor(void **state)
 {
     struct world *w = *state;
@@ -242,6 +274,8 @@ int main(void)
         TEST(repeated_initiation_from_elsewhere_does_not_move_the_peer),
         TEST(an_initiation_that_fell_out_of_the_cache_is_refused_by_its_timestamp),
         TEST(persisted_timestamp_silences_a_replay_after_restart),
+        TEST(what_was_seen_decades_ahead_locks_nobody_out_for_good),
+        TEST(a_clock_that_is_set_back_brings_no_replay_back),
         TEST(an_older_floor_does_not_lower_the_floor),
         TEST(the_timestamp_is_persisted_before_the_response_leaves),
         TEST(a_truncated_or_overlong_initiation_draws_no_action),
