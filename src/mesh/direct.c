@@ -219,16 +219,21 @@ static void look_used(struct mesh *m, struct direct *x, uint64_t now)
         check(m, x, now);
 }
 
-static void look_idle(struct mesh *m, struct direct *x, uint64_t now)
+/* What was let go of is tried again. */
+static void wake(struct mesh *m, struct direct *x, uint64_t now)
 {
-    struct passed p = look_at_traffic(m, x, now);
-    x->look_due = now + DIRECT_IDLE_LOOK_TIME;
-    if (p.sent == 0 && p.received == 0)
-        return;
     x->idle = false;
     x->look_due = 0;
     local_tell_peer(m, x->device);
     attempt_all(m, x, now);
+}
+
+static void look_idle(struct mesh *m, struct direct *x, uint64_t now)
+{
+    struct passed p = look_at_traffic(m, x, now);
+    x->look_due = now + DIRECT_IDLE_LOOK_TIME;
+    if (p.sent > 0 || p.received > 0)
+        wake(m, x, now);
 }
 
 /* Where nothing was said since the last time, nothing is tried either. */
@@ -549,6 +554,16 @@ void direct_free(struct mesh *m, struct device *d)
     d->direct = NULL;
 }
 
+/* A ping is no traffic, and yet somebody who asks how it is reached. */
+void direct_pinged(struct mesh *m, struct device *d, uint64_t now)
+{
+    struct direct *x = d->direct;
+    if (!x || !x->idle || !direct_may_probe(m, x))
+        return;
+    wake(m, x, now);
+    rearm(m, x);
+}
+
 enum mesh_why direct_why(const struct mesh *m, const struct device *d)
 {
     const struct direct *x = d->direct;
@@ -563,6 +578,8 @@ enum mesh_why direct_why(const struct mesh *m, const struct device *d)
         return MESH_WHY_NO_CANDIDATES;
     if (attempt_under_way(x))
         return MESH_WHY_TRYING;
+    if (x->idle)
+        return MESH_WHY_IDLE;
     if (limited)
         return MESH_WHY_LIMITED;
     return nat_here(m) ? MESH_WHY_NAT_HERE : MESH_WHY_UNANSWERED;

@@ -407,6 +407,8 @@ void attempt_end(struct direct *x);
 
 bool direct_may_probe(const struct mesh *m, const struct direct *x);
 void direct_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
+/* Somebody asks how it is reached. */
+void direct_pinged(struct mesh *m, struct device *d, uint64_t now);
 /* A frame went to it, or came from it: what passed so is no use of the path. */
 void direct_noise(struct device *d, size_t sent, size_t received);
 /* Whether the answer was to a probe of a candidate of its, and came from there. */

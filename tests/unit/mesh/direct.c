@@ -289,6 +289,20 @@ static void bindings_are_kept_while_little_is_said(void **state)
     world_free(w);
 }
 
+static void an_idle_pair_is_direct_again_when_somebody_pings(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
+    world_run(w, 100 * SECOND);
+    assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    assert_int_equal(mesh_why(w->nodes[A].mesh, &w->nodes[B].id), MESH_WHY_IDLE);
+    mesh_ping(w->nodes[A].mesh, &w->nodes[B].id, 7, w->now);
+    world_run(w, 2 * SECOND);
+    assert_true(both_direct(w, A, B));
+    world_free(w);
+}
+
 static void an_idle_pair_lets_go_and_is_direct_again_when_it_talks(void **state)
 {
     (void)state;
@@ -617,6 +631,7 @@ int main(void)
         cmocka_unit_test(a_nat_that_forgets_is_survived),
         cmocka_unit_test(bindings_are_kept_while_little_is_said),
         cmocka_unit_test(an_idle_pair_lets_go_and_is_direct_again_when_it_talks),
+        cmocka_unit_test(an_idle_pair_is_direct_again_when_somebody_pings),
         cmocka_unit_test(a_flow_in_one_direction_stays_direct),
         cmocka_unit_test(known_peers_meet_again_without_any_relay),
         cmocka_unit_test(the_first_initiation_goes_to_candidates_too),
