@@ -3,8 +3,10 @@ import statistics
 from collections import namedtuple
 
 from contenders import BARE, GO, MTU, NEBULA, NEBULA_RELAYED, OURS, RELAYED, RELAYED_MTU, STRAIGHT
+from silence import NODES
 
 NODE = "Nightjar node"
+NETWORK = f"Nightjar, {NODES} nodes"
 
 NOISY_SPREAD = 0.25
 
@@ -40,6 +42,12 @@ ROWS = (
     Row("join only", "- until join ends", "s", 2, "the first part of it"),
     Row("join up", "- until up ends", "s", 2, "the second"),
     Row("join answer", "- until the answer", "s", 3, "the third"),
+    Row("revoke", "From revoke to silence", "s", 3,
+        "in a network of 30 nodes, five of which exchange datagrams with a device, each every 5 ms: from the beginning of "
+        "`nightjar revoke` to the last datagram that was delivered to the device or from it, within 3 s; another device "
+        "each round, five rounds at least"),
+    Row("revoke signed", "- from the signature on", "s", 3, "the part of it behind the signing"),
+    Row("revoke stands", "- until revoke ends", "s", 2, "when the command has seen it under a signed head"),
 )
 RATIOS = ("tcp forward", "tcp reverse", "cpu processes", "cpu machine", "udp", "ping")
 
@@ -112,6 +120,8 @@ def tables(results):
                   ratios_table(results, group.first, group.others), ""]
     if NODE in measured:
         lines += ["## One node", "", values_table(results, (NODE,)), ""]
+    if NETWORK in measured:
+        lines += ["## One network", "", values_table(results, (NETWORK,)), ""]
     return lines
 
 
@@ -144,6 +154,9 @@ def targets(results):
     if (NODE, "join") in results:
         longest = max(results[NODE, "join"])
         verdicts.append((f"From join to the first answered ping at most 2 s: {longest:.2f} s at most", longest <= 2))
+    if (NETWORK, "revoke") in results:
+        longest = max(results[NETWORK, "revoke"])
+        verdicts.append((f"From revoke to silence at {NODES} nodes at most 1 s: {longest:.3f} s at most", longest <= 1))
     return verdicts
 
 

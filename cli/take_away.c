@@ -103,15 +103,22 @@ static int say_ruling(struct taking *t, const struct take_away_ruling *ruling)
     return t->cli->json ? show_json(result_json(t, true, OUTBOX_STANDS)) : EXIT_DONE;
 }
 
+/* All isolations in force, those that wait for their place included: as many as one restore may name. */
+static uint32_t isolations(const struct taking *t, uint8_t out[RESTORE_MAX][SHA256_SIZE])
+{
+    uint32_t in_force = fold_isolations(t->view.fold, &t->device->id, out, RESTORE_MAX);
+    uint32_t count = in_force < RESTORE_MAX ? in_force : RESTORE_MAX;
+    count += fold_isolations_waiting(t->view.fold, &t->device->id, out + count, RESTORE_MAX - count);
+    return count < RESTORE_MAX ? count : RESTORE_MAX;
+}
+
 /* A restore that waits has done what another one would. */
 static bool restore_waits(const struct taking *t)
 {
-    uint8_t isolates[RESTORE_MAX][SHA256_SIZE];
-    uint32_t count = fold_isolations(t->view.fold, &t->device->id, isolates, RESTORE_MAX), waiting = 0;
-    if (fold_isolations_waiting(t->view.fold, &t->device->id, NULL, 0) > 0 || count > RESTORE_MAX)
-        return false;
+    uint8_t list[RESTORE_MAX][SHA256_SIZE];
+    uint32_t count = isolations(t, list), waiting = 0;
     for (uint32_t i = 0; i < count; i++)
-        waiting += view_restore_waits(&t->view, t->cli->crypto, isolates[i]);
+        waiting += view_restore_waits(&t->view, t->cli->crypto, list[i]);
     return waiting == count;
 }
 
@@ -188,14 +195,9 @@ static int compare_hashes(const void *a, const void *b)
     return memcmp(a, b, SHA256_SIZE);
 }
 
-/* All that are in force, those that wait for their place included. What is beyond one statement's room is left. */
 static void fill_restore(const struct taking *t, struct statement_restore *out)
 {
-    uint32_t in_force = fold_isolations(t->view.fold, &t->device->id, out->isolates, RESTORE_MAX);
-    uint32_t count = in_force < RESTORE_MAX ? in_force : RESTORE_MAX;
-    uint32_t waiting =
-        fold_isolations_waiting(t->view.fold, &t->device->id, out->isolates + count, RESTORE_MAX - count);
-    out->count = count + waiting < RESTORE_MAX ? count + waiting : RESTORE_MAX;
+    out->count = isolations(t, out->isolates);
     qsort(out->isolates, out->count, SHA256_SIZE, compare_hashes);
 }
 

@@ -5,6 +5,8 @@ _nightjar_options()
     case $1 in
     init) echo --endpoint --all-on-this-host --ipv4 --passphrase-fd --no-passphrase ;;
     invite) echo --group --site --relay --expires --until --qr --wait --passphrase-fd ;;
+    revoke | isolate) echo --reason --yes --wait --passphrase-fd ;;
+    restore | uninvite) echo --reason --wait --passphrase-fd ;;
     up) echo --darken --keep --listen --foreground ;;
     ping) echo -c ;;
     policy) [[ $2 == publish ]] && echo --wait --passphrase-fd ;;
@@ -30,12 +32,12 @@ _nightjar()
         mapfile -t COMPREPLY < <(compgen -W none -- "$cur")
         return
         ;;
-    --endpoint | --relay | --group | --site | --expires | --until | --keep | --listen | --passphrase-fd | -c) return ;;
+    --endpoint | --relay | --group | --site | --expires | --until | --keep | --listen | --reason | --passphrase-fd | -c) return ;;
     esac
     if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_nightjar_options "${command[@]}")" -- "$cur")
     elif ((${#command[@]} == 0)); then
-        mapfile -t COMPREPLY < <(compgen -W "init invite join up down status devices doctor ping can policy" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "init invite uninvite revoke isolate restore join up down status devices doctor ping can policy" -- "$cur")
     elif [[ ${command[*]} == policy ]]; then
         mapfile -t COMPREPLY < <(compgen -W "check test diff publish show" -- "$cur")
     elif [[ ${command[0]} == can ]] && ((${#command[@]} == 2)); then

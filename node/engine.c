@@ -180,6 +180,7 @@ static void close_node(struct engine_node *n)
     ipc_free(n->state.ipc);
     ipc_free(n->controller.ipc);
     engine_devices_clear(&n->devices);
+    engine_gates_clear(&n->gates);
     if (n->timer_fd >= 0)
         close(n->timer_fd);
 }

@@ -159,10 +159,23 @@ static void hear_stepped(struct engine_node *n, const uint8_t *bytes)
     wipe(&step, sizeof(step));
 }
 
+/* What was kept before a restart, if anything, is told next, and takes its place. */
+static void keep_our_gate(struct engine_node *n)
+{
+    uint8_t gate[IPC_GATE_SIZE];
+    engine_gate(n->engine, gate);
+    gates_ours(n, gate);
+    wipe(gate, sizeof(gate));
+}
+
 int hear_keys(struct engine_node *n, const struct ipc_message *message)
 {
     if (message->kind == IPC_STEPPED) {
         hear_stepped(n, message->bytes);
+        return 0;
+    }
+    if (message->kind == IPC_GATE) {
+        gates_kept(n, (const void *)message->bytes);
         return 0;
     }
     if (message->kind != IPC_PUBLIC)
@@ -172,6 +185,7 @@ int hear_keys(struct engine_node *n, const struct ipc_message *message)
     int error = loop_want_read(engine_loop(n->engine), ipc_fd(n->state.ipc), true);
     if (error != 0)
         return error;
+    keep_our_gate(n);
     peer_apply_keys(n);
     return 0;
 }

@@ -53,8 +53,9 @@ static void on_heard(void *context, const struct device_id *from, uint32_t sessi
     peer_id peer = peer_of(n, from);
     if (session != 0)
         engine_set_native(n->engine, peer, session, aeads);
-    if (gate)
-        engine_set_gate(n->engine, peer, gate);
+    const struct engine_device *d = gate ? engine_devices_find(&n->devices, from) : NULL;
+    if (d)
+        gates_heard(n, d, gate);
 }
 
 static void on_direct(void *context, const struct device_id *to, const struct underlay *where)
@@ -259,8 +260,10 @@ static void on_local(void *context, const struct endpoint *list, uint32_t count)
 static void on_gate(void *context, const uint8_t gate[MESSAGE_COOKIE_SIZE])
 {
     struct engine_node *n = context;
-    if (n->engine) /* while it begins, there is nobody to tell yet: mesh_glue_offer */
-        mesh_offer(n->mesh, engine_aeads(n->engine), gate, engine_node_now());
+    if (!n->engine) /* while it begins, there is nobody to tell yet: mesh_glue_offer */
+        return;
+    mesh_offer(n->mesh, engine_aeads(n->engine), gate, engine_node_now());
+    gates_ours(n, gate);
 }
 
 void mesh_glue_offer(struct engine_node *n)

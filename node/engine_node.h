@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine_devices.h"
+#include "engine_gates.h"
 #include "mesh/mesh.h"
 #include "proc/ipc.h"
 #include "proc/messages.h"
@@ -26,6 +27,7 @@ struct engine_node {
     struct crypto *crypto;
     struct engine_link parent, keys, state, controller;
     struct engine_devices devices;
+    struct engine_gates gates;
     struct ipc_self self;
     struct ipc_public keys_public;
     bool has_self, has_public;
@@ -46,6 +48,8 @@ void tell_state(struct engine_node *n, uint16_t kind, const void *message, size_
                 size_t tail_len);
 void tell_step(struct engine_node *n, const struct static_step *step);
 void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE]);
+/* One for keys to keep. */
+void tell_gate(struct engine_node *n, const struct ipc_gate *gate);
 /* The whole status, in as many messages as it takes. */
 void tell_status(struct engine_node *n, uint32_t number);
 /* What lives with a device; NULL: nobody. */

@@ -72,6 +72,7 @@ static struct engine_device *add_peer(struct engine_node *n, const struct ipc_de
         return NULL;
     }
     memcpy(known->static_key, d->static_key, sizeof(known->static_key));
+    gates_apply(n, known);
     return known;
 }
 

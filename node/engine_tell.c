@@ -40,6 +40,11 @@ void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_S
     tell(n, &n->keys, IPC_PEER_GONE, &gone, sizeof(gone), NULL, 0);
 }
 
+void tell_gate(struct engine_node *n, const struct ipc_gate *gate)
+{
+    tell(n, &n->keys, IPC_GATE, gate, sizeof(*gate), NULL, 0);
+}
+
 /* ---- Status ---- */
 
 #define PEERS_A_MESSAGE ((IPC_MESSAGE_MAX - 4096) / sizeof(struct ipc_peer_status))

@@ -19,9 +19,6 @@ struct bulk {
     void (*free)(void *state);
 };
 
-/* Of AEADs that gain nothing from it: holds no key. */
-must_check int bulk_nothing_to_make_ready(struct crypto_ready_key **out, const char *kind);
-
 /* Fills `out`, which borrows `c`; cannot fail. */
 void bulk_openssl(struct bulk *out, struct crypto *c);
 /* ERROR_UNSUPPORTED where libipsec-mb was not built in or the CPU lacks what it needs. */

@@ -92,7 +92,8 @@ must_check int crypto_xaead_open(struct crypto *c, uint8_t *out, const uint8_t k
                                  const uint8_t *sealed, size_t len);
 
 /* A key made ready for the data path: expanded once, used for many batches by any thread (one whose `crypto` is of
- * another kind goes by the key alone). Holds secrets; freed with a wipe. ERROR_MEMORY. */
+ * another kind goes by the key alone). NULL for an AEAD that gains nothing from it here. Holds secrets; freed with a
+ * wipe. ERROR_MEMORY. */
 struct crypto_ready_key;
 must_check int crypto_ready_key_new(struct crypto *c, struct crypto_ready_key **out, enum aead aead,
                                     const uint8_t key[AEAD_KEY_SIZE]);

@@ -149,10 +149,12 @@ void candidates_received(struct mesh *m, struct device *from, const struct mesh_
                          uint64_t now)
 {
     (void)by;
-    if (from->has_endpoint && !m->is_relay)
+    if (from->has_endpoint && !m->is_relay) {
         m->counters.strange++;
-    else if (m->is_relay && !from->direct)
+        return;
+    }
+    if (m->is_relay)
         keep_local(m, from, f->candidates.list);
-    else
+    if (!m->is_relay || from->direct)
         direct_given(m, from, f->candidates.list, now);
 }

@@ -191,7 +191,8 @@ static void check(struct mesh *m, struct direct *x, uint64_t now)
     if (!x->current || x->answer_due != 0)
         return;
     x->answer_due = now + patience(x->current);
-    candidate_probe(m, x, x->current, now);
+    if (x->current->answered != 0 || budget_take(&m->budget, &x->current->endpoint, 1, now))
+        candidate_probe(m, x, x->current, now);
 }
 
 /* In doubt: the next is sent, and whoever else answered meanwhile takes its place. */

@@ -19,7 +19,8 @@ void hello_send(struct mesh *m, struct device *d, uint64_t now)
                                 .aeads = m->aeads,
                                 .head = own_head(m),
                                 .run = m->run}};
-    f.hello.gate = (struct frame_view){.bytes = m->gate, .len = m->has_gate ? sizeof(m->gate) : 0};
+    bool gate = m->has_gate && (d->flags & MESH_MEMBER); /* an invite has been proved by nobody yet */
+    f.hello.gate = (struct frame_view){.bytes = m->gate, .len = gate ? sizeof(m->gate) : 0};
     f.hello.observed = (struct frame_view){.bytes = observed, .len = frame_candidates_put(&d->heard, 1, observed)};
     d->hello.told = d->heard;
     d->hello.sent = now;

@@ -271,7 +271,7 @@ bool session_lives(const struct peer *p, uint64_t now);
 must_check int session_take_keys(struct session *s, struct noise *n);
 /* The peer does native transport with this AEAD, unless it was known to do it with another. */
 void session_learn_native(struct session *s, enum aead aead);
-/* The key made ready in `place`, where the first who asks puts it; NULL when there is no memory. Any thread. */
+/* The key made ready in `place`, where the first who asks puts it; NULL: it is used as it is. Any thread. */
 const struct crypto_ready_key *session_ready_key(_Atomic(struct crypto_ready_key *) *place, struct crypto *c,
                                                  enum aead aead, const uint8_t key[AEAD_KEY_SIZE]);
 /* Wipes and frees a session that no reader can have seen; _retire: one whose index was claimed. */

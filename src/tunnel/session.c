@@ -57,11 +57,11 @@ const struct crypto_ready_key *session_ready_key(_Atomic(struct crypto_ready_key
                                                  enum aead aead, const uint8_t key[AEAD_KEY_SIZE])
 {
     struct crypto_ready_key *made, *there = atomic_load_explicit(place, memory_order_acquire);
-    if (there || crypto_ready_key_new(c, &made, aead, key) != 0)
+    if (there || crypto_ready_key_new(c, &made, aead, key) != 0 || !made)
         return there;
     if (atomic_compare_exchange_strong(place, &there, made))
         return made;
-    crypto_ready_key_free(made);
+    crypto_ready_key_free(made); /* somebody else was first */
     return there;
 }
 

@@ -4,6 +4,7 @@
 
 #include "node.h"
 #include "sim.h"
+#include "tunnel/internal.h"
 
 #define FLIGHTS 32
 #define PACKETS_MAX 4096
@@ -155,9 +156,9 @@ static void mutate_next(struct fuzz *f, bool macs)
 static void inject(struct fuzz *f, uint32_t to, bool structured)
 {
     const size_t lengths[] = {sizeof(struct message_initiation), sizeof(struct message_response),
-                              sizeof(struct message_cookie_reply), MESSAGE_TRANSPORT_MIN};
+                              sizeof(struct message_cookie_reply), MESSAGE_TRANSPORT_MIN, MESSAGE_NATIVE_MIN};
     struct flight flight = {.from = {.address = {203, 0, 113, 1}, .port = 1, .family = ENDPOINT_IPV4}, .to = f->at[to]};
-    uint8_t kind = take(f) % 4;
+    uint8_t kind = take(f) % 5;
     flight.len = structured ? lengths[kind] : take(f);
     for (size_t i = 0; i < flight.len; i++)
         flight.bytes[i] = take(f);
@@ -320,6 +321,15 @@ static void move(struct fuzz *f, uint32_t who)
     f->at[who].port ^= 1;
 }
 
+/* The other's hello, as far as it tells what is opened as native transport. */
+static void hear(struct fuzz *f, uint32_t who)
+{
+    const struct peer *p = tunnel_peer(f->nodes[who].tunnel, f->peer[who]);
+    if (p && p->session_current)
+        tunnel_session_set_native(f->nodes[who].tunnel, f->peer[who], p->session_current->indexed.index,
+                                  f->nodes[!who].aeads);
+}
+
 /* By the low bits of an operation's byte; its highest says who. The usual ones stand more than once. */
 static void (*const operations[32])(struct fuzz *f, uint32_t who) = {
     go_on,         expire,        send_packet,   send_packet,  deliver,
@@ -328,7 +338,7 @@ static void (*const operations[32])(struct fuzz *f, uint32_t who) = {
     go_down,       come_up,       remove_peer,   add_peer,     change_preshared_key,
     set_endpoint,  set_keepalive, set_key_again, change_load,  hold_steps,
     release_steps, send_notice,   set_clock,     forget_local, set_floor,
-    move,          go_on,
+    move,          hear,
 };
 
 static void operate(struct fuzz *f)
@@ -391,6 +401,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         f->nodes[who].context = f;
         f->nodes[who].number = who;
         f->nodes[who].now = (struct tunnel_time){.monotonic = SECOND, .wall = 1700000000 * SECOND};
+        f->nodes[who].aeads = options >> (2 + 2 * who) & 3;
         must(node_start(&f->nodes[who], &owner, 1 + who, options >> who & 1) == 0);
     }
     for (uint32_t who = 0; who < 2; who++) {

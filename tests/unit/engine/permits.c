@@ -152,6 +152,43 @@ static void what_names_peers_that_are_gone_takes_no_room_for_ever(void **state)
     assert_true(is_permitted(w, 0, 2));
 }
 
+static void use(struct world *w, uint32_t a, uint32_t b, uint64_t now)
+{
+    struct permit permit;
+    uint8_t name[8];
+    name_of(name, b);
+    assert_true(permits_find(&w->permits, w->peers[a], name, &permit));
+    permit_serves(&permit, now);
+}
+
+static void who_used_a_permit_lately_is_listed_once(void **state)
+{
+    struct world *w = *state;
+    struct permit_use uses[4];
+    uint32_t more;
+    for (uint32_t b = 1; b < 5; b++) {
+        permit(w, 0, b);
+        permit(w, b, 0);
+    }
+    assert_int_equal(permits_list(&w->permits, w->peers[0], 0, uses, 4, &more), 0); /* none was used */
+    use(w, 0, 1, 100);
+    use(w, 1, 0, 120);
+    use(w, 2, 0, 50);
+    assert_int_equal(permits_list(&w->permits, w->peers[0], 60, uses, 4, &more), 1);
+    assert_true(uses[0].with == w->peers[1] && uses[0].used == 120 && more == 0);
+    assert_int_equal(permits_list(&w->permits, w->peers[0], 0, uses, 4, &more), 2);
+    assert_int_equal(permits_list(&w->permits, w->peers[0], 0, uses, 1, &more), 1);
+    assert_true(more >= 1);
+    assert_int_equal(permits_list(&w->permits, w->peers[1], 0, uses, 4, &more), 1);
+    assert_true(uses[0].with == w->peers[0]);
+    for (uint32_t b = 5; b < PEERS; b++) /* the table grows, and remembers */
+        permit(w, 0, b);
+    assert_int_equal(permits_list(&w->permits, w->peers[0], 60, uses, 4, &more), 1);
+    permits_remove(&w->permits, w->peers[0], w->peers[1]);
+    permits_remove(&w->permits, w->peers[1], w->peers[0]);
+    assert_int_equal(permits_list(&w->permits, w->peers[0], 60, uses, 4, &more), 0);
+}
+
 static void *look(void *context)
 {
     struct world *w = context;
@@ -240,6 +277,7 @@ int main(void)
         TEST(a_name_passes_to_its_new_peer),
         TEST(what_names_peers_that_are_gone_takes_no_room_for_ever),
         TEST(readers_see_a_whole_permit_or_none),
+        TEST(who_used_a_permit_lately_is_listed_once),
         cmocka_unit_test(a_bucket_begins_full_and_fills_at_its_rate),
         cmocka_unit_test(a_bucket_that_is_asked_often_loses_nothing),
         cmocka_unit_test(a_fast_bucket_holds_a_tenth_of_a_second),

@@ -277,6 +277,9 @@ static void questions_are_read_by_their_names(void **state)
     assert_null(control_request_parse(&r, outcome, strlen(outcome)));
     assert_int_equal(r.command, COMMAND_OUTCOME);
     assert_int_equal(r.statement[1], 0x11);
+    const char *flows = "{\"v\":1,\"cmd\":\"flows\",\"device\":\"plc-1\"}";
+    assert_null(control_request_parse(&r, flows, strlen(flows)));
+    assert_int_equal(r.command, COMMAND_FLOWS);
     const char *others[] = {"status", "devices", "down", "knock"};
     const enum control_command commands[] = {COMMAND_STATUS, COMMAND_DEVICES, COMMAND_DOWN, COMMAND_KNOCK};
     for (int i = 0; i < 4; i++) {
@@ -303,6 +306,7 @@ static void what_is_no_question_is_refused_with_a_sentence(void **state)
         "{\"v\":1,\"cmd\":\"reboot\"}",
         "{\"v\":1,\"cmd\":7}",
         "{\"v\":1,\"cmd\":\"ping\"}",
+        "{\"v\":1,\"cmd\":\"flows\"}",
         "{\"v\":1,\"cmd\":\"ping\",\"device\":\"PLC\"}",
         "{\"v\":1,\"cmd\":\"ping\",\"device\":\"a\\u0000b\"}",
         "{\"v\":1,\"cmd\":\"outcome\",\"statement\":\"00\"}",

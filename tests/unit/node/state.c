@@ -377,6 +377,42 @@ static void ping_asks_the_engine_and_knows_only_whom_it_may_reach(void **state)
     expect_answer(b, "error", "plc-1 did not answer.");
 }
 
+static void flows_are_told_as_the_engine_sees_them(void **state)
+{
+    struct bench *b = *state;
+    begin_member(b);
+    skip_start(b);
+    ask(b, "{\"v\":1,\"cmd\":\"flows\",\"device\":\"plc-1\"}");
+    struct ipc_message m = expect(b->engine, IPC_ASK_FLOWS);
+    struct ipc_ask_flows asked;
+    memcpy(&asked, m.bytes, sizeof(asked));
+    assert_int_equal(asked.id[0], 2);
+    const struct ipc_flows flows = {.number = asked.number, .count = 2, .more = 3};
+    const struct ipc_flow list[] = {{.outgoing = 1, .protocol = 6, .port = 502, .count = 4, .idle = 9},
+                                    {.peer = {2}, .count = 1}};
+    assert_int_equal(ipc_send2(b->engine, IPC_FLOWS, &flows, sizeof(flows), list, sizeof(list)), 0);
+    json_t *a = answer(b);
+    const char *device = NULL, *protocol = NULL, *direction = NULL, *relayed = NULL, *peer = NULL;
+    int port = 0, count = 0, idle = 0, more = 0;
+    assert_int_equal(json_unpack(a, "{s:s, s:i, s:[{s:s, s:s, s:i, s:i, s:i}, {s:s, s:s}]}", "device", &device, "more",
+                                 &more, "flows", "protocol", &protocol, "direction", &direction, "port", &port, "count",
+                                 &count, "idle_s", &idle, "protocol", &relayed, "peer", &peer),
+                     0);
+    assert_string_equal(device, "plc-1");
+    assert_string_equal(protocol, "tcp");
+    assert_string_equal(direction, "out");
+    assert_true(port == 502 && count == 4 && idle == 9 && more == 3);
+    assert_string_equal(relayed, "relayed");
+    assert_string_equal(peer, "plc-1");
+    json_decref(a);
+    ask(b, "{\"v\":1,\"cmd\":\"flows\",\"device\":\"plc-9\"}"); /* who is not known here has none */
+    a = answer(b);
+    assert_int_equal(json_array_size(json_object_get(a, "flows")), 0);
+    assert_true(json_is_array(json_object_get(a, "flows")));
+    json_decref(a);
+    expect_nothing(b->engine);
+}
+
 /* Whether the relays said no makes no difference, not in time either. */
 static void a_ping_of_whom_we_do_not_know_asks_for_an_introduction(void **state)
 {
@@ -732,6 +768,7 @@ int main(void)
         state_test(a_submission_stays_while_the_disk_does_not_take_its_outcome),
         state_test(what_is_no_submission_is_taken_out_as_malformed),
         state_test(who_may_meet_is_answered_to_the_engine),
+        state_test(flows_are_told_as_the_engine_sees_them),
         state_test(joining_ends_when_the_seed_is_erased),
         state_test(a_refused_join_keeps_the_ticket_and_says_why),
         state_test(a_full_disk_keeps_the_seed),

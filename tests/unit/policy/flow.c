@@ -382,6 +382,47 @@ static void a_full_bucket_gives_up_the_oldest_of_whoever_has_most(void **state)
     flow_table_free(t);
 }
 
+static void flows_to_one_service_are_listed_together(void **state)
+{
+    struct bench *b = *state;
+    struct flow_service list[4];
+    uint32_t more;
+    for (uint16_t port = 4000; port < 4003; port++)
+        assert_int_equal(sends(b, out(.version = 4, .protocol = GRANT_TCP, .ours = port, .theirs = 80)), FLOW_PASS);
+    b->now += 7;
+    assert_int_equal(sends(b, out(udp6)), FLOW_PASS);
+    assert_int_equal(sends(b, out(echo4)), FLOW_PASS);
+    assert_int_equal(flow_list(b->table, PEER, b->now, list, 4, &more), 3);
+    assert_int_equal(more, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        bool tcp = list[i].protocol == GRANT_TCP;
+        assert_true(list[i].outgoing);
+        assert_int_equal(list[i].count, tcp ? 3 : 1);
+        assert_int_equal(list[i].seen, tcp ? b->now - 7 : b->now);
+        assert_int_equal(list[i].port, tcp ? 80 : list[i].protocol == GRANT_UDP ? 53 : 0);
+    }
+    assert_int_equal(flow_list(b->table, PEER + 1, b->now, list, 4, &more), 0);
+    assert_int_equal(flow_list(b->table, PEER, b->now, list, 1, &more), 1);
+    assert_true(more == 2 || more == 4); /* whichever service came first */
+    flow_forget(b->table, PEER);
+    assert_int_equal(flow_list(b->table, PEER, b->now, list, 4, &more), 0);
+}
+
+static void what_began_there_and_what_ended_is_listed_rightly(void **state)
+{
+    struct bench *b = *state;
+    struct flow_service list[4];
+    uint32_t more;
+    b->grants = &they_may;
+    assert_int_equal(sends(b, in(.version = 4, .protocol = GRANT_TCP, .ours = 80, .theirs = 4000)), FLOW_PASS);
+    assert_int_equal(flow_list(b->table, PEER, b->now, list, 4, &more), 1);
+    assert_false(list[0].outgoing);
+    assert_int_equal(list[0].port, 80);
+    assert_int_equal(sends(b, in(.version = 4, .protocol = GRANT_TCP, .ours = 80, .theirs = 4000, .flags = RST)),
+                     FLOW_PASS);
+    assert_int_equal(flow_list(b->table, PEER, b->now, list, 4, &more), 0);
+}
+
 static void a_table_has_a_power_of_two_of_buckets(void **state)
 {
     (void)state;
@@ -492,6 +533,8 @@ int main(void)
         flow_test(source_routes_and_groups_are_refused),
         flow_test(headers_that_do_not_hold_together_are_malformed),
         flow_test(a_full_bucket_gives_up_the_oldest_of_whoever_has_most),
+        flow_test(flows_to_one_service_are_listed_together),
+        flow_test(what_began_there_and_what_ended_is_listed_rightly),
         cmocka_unit_test(a_table_has_a_power_of_two_of_buckets),
         cmocka_unit_test(a_refusal_tells_the_sender_with_right_checksums),
         flow_test(what_a_refusal_says_belongs_to_the_refused_flow),

@@ -104,6 +104,8 @@ static void counts_that_do_not_add_up_are_refused(void **state)
     assert_refused(p, IPC_STATUS, &status, sizeof(status));
     status = (struct ipc_status){.counter_count = IPC_COUNTERS_MAX + 1};
     assert_refused(p, IPC_STATUS, &status, sizeof(status));
+    struct ipc_flows flows = {.count = 1};
+    assert_refused(p, IPC_FLOWS, &flows, sizeof(flows));
     struct ipc_device device = {.out_count = UINT32_MAX, .in_count = 1};
     assert_false(permits_counts_hold(IPC_DEVICE, (const uint8_t *)&device, sizeof(device)));
     device.out_count = 0;

@@ -31,6 +31,14 @@ static void transport_messages_have_a_header_and_a_tag_at_least(void **state)
         assert_int_equal(message_classify(bytes, len), len >= 32 ? MESSAGE_TRANSPORT : MESSAGE_NONE);
 }
 
+static void native_messages_have_an_inner_header_as_well(void **state)
+{
+    (void)state;
+    uint8_t bytes[200] = {5};
+    for (size_t len = 0; len <= sizeof(bytes); len++)
+        assert_int_equal(message_classify(bytes, len), len >= 36 ? MESSAGE_NATIVE : MESSAGE_NONE);
+}
+
 static void reserved_bytes_must_be_zero(void **state)
 {
     (void)state;
@@ -49,6 +57,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(handshake_messages_have_exactly_one_length),
         cmocka_unit_test(transport_messages_have_a_header_and_a_tag_at_least),
+        cmocka_unit_test(native_messages_have_an_inner_header_as_well),
         cmocka_unit_test(reserved_bytes_must_be_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

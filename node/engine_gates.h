@@ -1,0 +1,28 @@
+/* The gate keys of others, as far as they are known: also of those who are no peers yet. */
+#ifndef NODE_ENGINE_GATES_H
+#define NODE_ENGINE_GATES_H
+
+#include "proc/messages.h"
+#include "tunnel/tunnel.h"
+
+struct engine_node;
+struct engine_device;
+
+#define ENGINE_GATES_MAX 1024u /* one that is new then takes the place of the oldest */
+
+struct engine_gates {
+    struct ipc_gate *list; /* its own */
+    uint32_t count, next;
+};
+void engine_gates_clear(struct engine_gates *g);
+
+/* What keys kept before a restart. */
+void gates_kept(struct engine_node *n, const struct ipc_gate *gate);
+/* A device told its gate key: used from now on, and kept. */
+void gates_heard(struct engine_node *n, const struct engine_device *d, const uint8_t gate[IPC_GATE_SIZE]);
+/* A device is a peer from now on. */
+void gates_apply(struct engine_node *n, const struct engine_device *d);
+/* Ours was replaced: it is kept. */
+void gates_ours(struct engine_node *n, const uint8_t gate[IPC_GATE_SIZE]);
+
+#endif
