@@ -504,6 +504,7 @@ void direct_linked(struct mesh *m, struct device *d, bool first, uint64_t now)
     if (!x)
         return;
     offer_over(m, x);
+    direct_noise(d, sizeof(struct message_initiation), sizeof(struct message_initiation));
     if (first) {
         x->retries = 0;
         x->retry_due = 0;
