@@ -437,6 +437,17 @@ void path_heard(struct mesh *m, struct device *d, const struct mesh_way *way, ui
 
 /* ---- From the rest of the mesh ---- */
 
+/* New places are hints, too. */
+static void take_given(struct mesh *m, struct direct *x, const struct underlay *where, uint64_t now)
+{
+    if (candidate_find(x, where))
+        return;
+    if (too_many_hints(x, now))
+        m->counters.flooding++;
+    else
+        (void)candidate_add(m, x, where, true);
+}
+
 void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint64_t now)
 {
     struct underlay all[FRAME_CANDIDATES_MAX];
@@ -444,13 +455,9 @@ void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint
     struct direct *x = count > 0 || d->direct ? direct_of(m, d) : NULL;
     if (!x)
         return;
-    if (too_many_hints(x, now)) {
-        m->counters.flooding++;
-        return;
-    }
-    candidates_drop_given(x);
+    candidates_keep_given(x, all, count);
     for (uint32_t n = 0; n < count; n++)
-        (void)candidate_add(m, x, &all[n], true);
+        take_given(m, x, &all[n], now);
     if (d->linked && d->path != MESH_PATH_DIRECT)
         attempt_all(m, x, now);
     rearm(m, x);
@@ -541,6 +548,7 @@ void direct_free(struct mesh *m, struct device *d)
 {
     if (!d->direct)
         return;
+    offer_over(m, d->direct);
     alarm_clear(m, &d->direct->alarm);
     free(d->direct);
     d->direct = NULL;

@@ -160,6 +160,8 @@ struct direct {
     bool idle; /* it was direct, and let go of */
 };
 
+_Static_assert(sizeof(struct direct) < 1200, "what a peer costs is bounded");
+
 struct local_list {
     uint32_t count;
     struct underlay list[FRAME_CANDIDATES_MAX];
@@ -391,7 +393,8 @@ void candidates_received(struct mesh *m, struct device *from, const struct mesh_
 struct candidate *candidate_find(struct direct *x, const struct underlay *where);
 /* The one that there is, or a new one; NULL: not allowed, or no place. */
 struct candidate *candidate_add(struct mesh *m, struct direct *x, const struct underlay *where, bool given);
-void candidates_drop_given(struct direct *x);
+/* Those that were given before and are not any more go. */
+void candidates_keep_given(struct direct *x, const struct underlay *given, uint32_t count);
 void candidate_probe(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now);
 bool candidate_answered(struct candidate *c, const struct frame_probe *answer, uint64_t now);
 void attempt_one(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now);
