@@ -26,8 +26,10 @@ static struct doctor_link *find_or_add(struct doctor *d, const struct ifaddrs *a
 static bool is_ours(const struct doctor *d, const struct sockaddr *address)
 {
     char text[INET6_ADDRSTRLEN];
-    const void *bytes = address->sa_family == AF_INET ? (const void *)&((const struct sockaddr_in *)address)->sin_addr
-                                                      : &((const struct sockaddr_in6 *)address)->sin6_addr;
+    const void *sockaddr = address; /* getifaddrs aligns what it points to */
+    const struct sockaddr_in *v4 = sockaddr;
+    const struct sockaddr_in6 *v6 = sockaddr;
+    const void *bytes = address->sa_family == AF_INET ? (const void *)&v4->sin_addr : (const void *)&v6->sin6_addr;
     const json_t *ours = json_object_get(d->status, "addresses");
     if (!inet_ntop(address->sa_family, bytes, text, sizeof(text)))
         return false;

@@ -85,7 +85,7 @@ struct state {
     bool has_configure;    /* what the parent was asked for */
     struct ipc_configure configure;
     int32_t configure_error;
-    bool ipv4_left_out, darkened, controller_down;
+    bool ipv4_left_out, overlay_open, darkened, controller_down;
     uint32_t listen_port, keep_count;
     uint32_t relay_rate; /* Mb/s; 0: the default */
     uint32_t keep[KEEP_PORTS_MAX];

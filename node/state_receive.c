@@ -156,6 +156,7 @@ static void on_configured(struct state *s, const struct ipc_message *m)
     memcpy(&configured, m->bytes, sizeof(configured));
     s->configure_error = configured.error;
     s->ipv4_left_out = configured.ipv4_left_out != 0;
+    s->overlay_open = configured.overlay_open != 0;
 }
 
 static void keep_port(struct state *s, uint32_t value)

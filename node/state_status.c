@@ -45,6 +45,7 @@ static const char *why_sentence(uint32_t why)
         [MESH_WHY_NO_CANDIDATES] = "nobody said where it could be found",
         [MESH_WHY_UNANSWERED] = "it was tried directly, and nothing came through",
         [MESH_WHY_NAT_HERE] = "this NAT shows each destination another port",
+        [MESH_WHY_IDLE] = "nothing was sent for a while; it will be tried with what is sent next",
         [MESH_WHY_LIMITED] = "too much was tried toward the same place; it is tried again",
     };
     return why < MESH_WHY_KINDS ? sentences[why] : NULL;
@@ -134,22 +135,33 @@ static void add_refusals(struct state *s, json_t *list)
     }
 }
 
+static void add_failure(json_t *list, const char *code, const char *what, int error, const char *todo)
+{
+    char text[256];
+    snprintf(text, sizeof(text), "%s: %s", what, error_sentence(error));
+    add_problem(list, code, NULL, text, todo);
+}
+
 static json_t *problems_json(struct state *s)
 {
     json_t *list = json_array();
     const struct replica_self *self = replica_self(s->replica);
     if (s->disk_error)
-        add_problem(list, "disk", NULL, error_sentence(s->disk_error),
-                    "Make room; until then what the network says is kept in memory only.");
+        add_failure(list, "disk", "What the network says cannot be kept on the disk", s->disk_error,
+                    "Make room; until then it is kept in memory only.");
     if (s->keys_error)
-        add_problem(list, "timestamps-not-kept", NULL, error_sentence(s->keys_error),
+        add_failure(list, "timestamps-not-kept", "The times of handshakes cannot be kept on the disk", s->keys_error,
                     "Make room; until then a replay after a restart may be answered.");
     if (s->configure_error)
-        add_problem(list, "interface", NULL, error_sentence(s->configure_error),
-                    "Look at the daemon's log: the overlay's interface has no addresses.");
+        add_failure(list, "interface", "The overlay's interface has no addresses", s->configure_error,
+                    "See whether something else removed the interface; nightjar down, then nightjar up.");
     if (s->ipv4_left_out)
         add_problem(list, "ipv4-left-out", NULL, "The overlay's IPv4 range overlaps an uplink's; IPv6 alone is used.",
                     "Use the devices' IPv6 addresses here.");
+    if (s->overlay_open)
+        add_problem(list, "overlay-open", NULL,
+                    "Packets to and from overlay addresses are not kept off this host's other interfaces.",
+                    "Install nftables, then nightjar down and nightjar up.");
     if (self->controller && s->controller_down)
         add_problem(list, "controller-down", NULL, "The controller on this host is not running.",
                     "It is started again by itself; if it stays so, look at the daemon's log.");

@@ -209,7 +209,7 @@ void path_forget_all(struct mesh *m, const struct relay *via)
     for (struct device *d = devices_next(&m->devices, NULL); d; d = devices_next(&m->devices, d))
         if (d->via == via)
             path_forget(m, d);
-        else if (d->path == MESH_PATH_NONE)
+        else if (d->path == MESH_PATH_NONE && d != via->device)
             m->ops.forget(m->ops.context, &d->id, &via->device->id);
 }
 

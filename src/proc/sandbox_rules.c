@@ -197,6 +197,8 @@ static const struct sandbox_table engine = TABLE(engine_rules);
 
 /* ---- The controller: SQLite, in a root that is its own directory ---- */
 
+#define F2FS_FEATURES _IOR(0xf5, 12, uint32_t) /* linux/f2fs.h */
+
 static const struct sandbox_rule controller_rules[] = {
     RULE(openat, "its store and key; there is nothing else below its root"),
     RULE(open, "the same, as SQLite may call it"),
@@ -222,6 +224,8 @@ static const struct sandbox_rule controller_rules[] = {
     RULE1(fcntl, "the same", IS(1, F_GETLK)),
     RULE1(fcntl64, "the same, 32-bit", IS(1, F_SETLK)),
     RULE1(fcntl64, "the same, 32-bit", IS(1, F_GETLK)),
+    RULE1(ioctl, "stdio: whether --init prints to a terminal", IS(1, TCGETS)),
+    RULE1(ioctl, "SQLite: whether the file system is F2FS, where it is built so", IS(1, F2FS_FEATURES)),
     RULE(fchmod, "journals have the store's mode"),
     RULE(getuid, "SQLite"),
 };

@@ -8,11 +8,18 @@
 
 #define DEVICES 8
 #define EVENTS_MAX 2000
+#define HOSTS 256 /* that candidates are of: 198.51.100.0/24 */
 
 struct recorder {
     uint64_t random;
     uint32_t question;
     uint32_t sent; /* since the last event */
+    uint64_t bytes;
+    uint64_t now;
+    /* By the last byte of a host that nobody answered from: what went there since it was last left alone. */
+    uint32_t to_host[HOSTS];
+    uint64_t last_to_host[HOSTS];
+    bool answered; /* answers are among the input: no telling what is proven */
 };
 
 static struct device_id id_of(unsigned n)
@@ -31,6 +38,48 @@ static void on_send(void *context, const struct device_id *to, const uint8_t *by
     (void)to;
     must(frame_decode(&f, bytes, len) == 0);
     r->sent++;
+    r->bytes += len;
+}
+
+static void count_datagram(struct recorder *r, const struct underlay *to, uint32_t count)
+{
+    must(underlay_is_sendable(to));
+    must(to->address[0] != 192 || to->address[1] != 0); /* where relays are */
+    uint8_t host = to->address[3];
+    if (r->now >= r->last_to_host[host] + 30 * SECOND)
+        r->to_host[host] = 0;
+    r->to_host[host] += count;
+    r->last_to_host[host] = r->now;
+    must(r->answered || r->to_host[host] <= 12);
+}
+
+static void on_send_by(void *context, const struct device_id *to, const struct mesh_way *way, const uint8_t *bytes,
+                       size_t len)
+{
+    struct recorder *r = context;
+    struct frame f;
+    on_send(context, to, bytes, len);
+    must(frame_decode(&f, bytes, len) == 0);
+    must(f.kind == FRAME_PROBE || f.kind == FRAME_ANSWER);
+    must(way->kind != MESH_PATH_NONE);
+    if (f.kind == FRAME_PROBE)
+        must(way->kind == MESH_PATH_DIRECT);
+    if (f.kind == FRAME_PROBE)
+        count_datagram(r, &way->endpoint, 1);
+}
+
+static void on_candidates(void *context, const struct device_id *to, const struct underlay *list, uint32_t count)
+{
+    struct recorder *r = context;
+    (void)to;
+    must(count <= MESH_CANDIDATES_MAX);
+    for (uint32_t n = 0; n < count; n++)
+        count_datagram(r, &list[n], 3);
+}
+
+static void on_heard(void *context, const struct device_id *from, uint32_t session, uint64_t aeads, const uint8_t *gate)
+{
+    (void)context, (void)from, (void)session, (void)aeads, (void)gate;
 }
 
 static void on_direct(void *context, const struct device_id *to, const struct underlay *endpoint)
@@ -84,7 +133,8 @@ static void on_traffic(void *context, const struct device_id *id, uint64_t *sent
 {
     const struct recorder *r = context;
     (void)id;
-    *sent = *received = r->sent;
+    *sent = r->bytes + r->now / 1000000;
+    *received = r->now / SECOND % 16 < 8 ? r->now / 1000000 : 0;
 }
 
 static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
@@ -145,14 +195,57 @@ static void met_event(struct mesh *m, const struct recorder *r, unsigned what, u
     mesh_met(m, what & 64 ? what : r->question, &meeting, now);
 }
 
+static struct underlay place_of(unsigned n)
+{
+    return (struct underlay){.address = {198, 51, 100, (uint8_t)n}, .port = (uint16_t)(1 + n % 3), .family = 4};
+}
+
+static struct mesh_way way_of(unsigned what)
+{
+    if (what % 3 == 0)
+        return (struct mesh_way){.kind = MESH_PATH_NONE};
+    if (what % 3 == 1)
+        return (struct mesh_way){.kind = MESH_PATH_RELAYED, .relay = id_of(what >> 2)};
+    return (struct mesh_way){.kind = MESH_PATH_DIRECT, .endpoint = place_of(what >> 2)};
+}
+
+static void local_event(struct mesh *m, unsigned what, uint64_t now)
+{
+    struct underlay all[20];
+    for (unsigned n = 0; n < 20; n++)
+        all[n] = place_of(what + n * 7);
+    mesh_local(m, all, what % 21, now);
+}
+
+static void look(const struct mesh *m)
+{
+    for (unsigned n = 0; n < DEVICES; n++) {
+        struct device_id id = id_of(n), relay;
+        must(mesh_why(m, &id) < MESH_WHY_KINDS);
+        if (mesh_path(m, &id, &relay) == MESH_PATH_RELAYED)
+            must(memcmp(&id, &relay, sizeof(id)) != 0);
+        if (mesh_path(m, &id, &relay) == MESH_PATH_DIRECT)
+            must(mesh_why(m, &id) == MESH_WHY_NONE);
+    }
+}
+
+static void frame_event(struct mesh *m, struct recorder *r, const struct device_id *from, const struct mesh_arrival *by,
+                        struct input *in)
+{
+    struct input bytes = take(in, take_byte(in));
+    r->answered = r->answered || (bytes.left > 0 && bytes.at[0] == FRAME_ANSWER);
+    mesh_frame(m, from, by, bytes.at, bytes.left, r->now);
+}
+
 static void event(struct mesh *m, struct recorder *r, struct input *in, uint64_t *now)
 {
     unsigned kind = take_byte(in), what = take_byte(in);
     struct device_id id = id_of(what);
+    struct mesh_arrival by;
     struct input bytes;
-    switch (kind % 10) {
+    switch (kind % 15) {
     case 0:
-        *now += (uint64_t)what * SECOND / 16;
+        r->now = *now += (uint64_t)what * SECOND / 16;
         mesh_timer(m, *now);
         must(mesh_deadline(m) > *now);
         break;
@@ -181,16 +274,35 @@ static void event(struct mesh *m, struct recorder *r, struct input *in, uint64_t
     case 8:
         mesh_self(m, &id, (what & 8) != 0, (what & 16) != 0, *now);
         break;
+    case 10:
+        mesh_spoke(m, &id, &(struct mesh_way){.kind = MESH_PATH_DIRECT, .endpoint = place_of(take_byte(in))}, *now);
+        break;
+    case 11:
+        mesh_spoke(m, &id, &(struct mesh_way){.kind = MESH_PATH_RELAYED, .relay = id_of(take_byte(in))}, *now);
+        break;
+    case 12:
+        local_event(m, what, *now);
+        break;
+    case 13:
+        mesh_offer(m, what, id_of(what).bytes, *now);
+        break;
+    case 9:
+        frame_event(m, r, &id, &(struct mesh_arrival){0}, in);
+        break;
     default:
-        bytes = take(in, take_byte(in));
-        mesh_frame(m, &id, &(struct mesh_arrival){0}, bytes.at, bytes.left, *now);
+        by = (struct mesh_arrival){.way = way_of(take_byte(in)), .session = what >> 6};
+        frame_event(m, r, &id, &by, in);
     }
+    look(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct recorder r = {0};
+    struct recorder r = {.now = 1000 * SECOND};
     const struct mesh_ops ops = {.send = on_send,
+                                 .send_by = on_send_by,
+                                 .candidates = on_candidates,
+                                 .heard = on_heard,
                                  .direct = on_direct,
                                  .relayed = on_path,
                                  .forget = on_path,

@@ -42,6 +42,10 @@ def in_memory(pid, needles):
     return found
 
 
+def copies_in_memory(pid, needle):
+    return sum(region.count(needle) for region in regions(pid))
+
+
 def on_disk(folder, needles):
     """{file: names of the needles in it}"""
     held = {}

@@ -13,6 +13,7 @@ import subprocess
 import termios
 import threading
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -377,6 +378,40 @@ def test_an_empty_policy_over_an_empty_one_publishes_nothing(trial, tmp_path):
     assert list((trial.state / "outbox").iterdir()) == []
 
 
+def holds(grants, port):
+    """Whether "icmp any; tcp 22, 100-200" holds that TCP port."""
+    for part in grants.split("; "):
+        protocol, _, ports = part.partition(" ")
+        for piece in ports.split(", ") if protocol == "tcp" else ():
+            low, _, high = piece.partition("-")
+            if piece == "any" or int(low) <= port <= int(high or low):
+                return True
+    return False
+
+
+def test_the_effect_of_a_policy_is_what_its_rules_say_pair_by_pair(trial, tmp_path):
+    random = Random(5)
+    members = {"operator": {"operator", "operators", "all"}}
+    for i in range(7):
+        groups = random.sample(["g1", "g2", "g3"], random.randrange(3))
+        trial.run("invite", f"d{i}", *(word for group in groups for word in ("--group", group)))
+        members[f"d{i}"] = {f"d{i}", "all", *groups}
+    names = sorted(set().union(*members.values()) - {"operators"})
+    for _ in range(5):
+        rules = [(random.choice(names), random.choice(names), random.randrange(1, 6), random.randrange(3))
+                 for _ in range(random.randrange(1, 6))]
+        path = tmp_path / "random.yaml"
+        path.write_text("allow:\n" + "".join(f"  - {{from: {a}, to: {b}, tcp: [{low}-{low + more}]}}\n"
+                                             for a, b, low, more in rules))
+        gained = {(pair["from"], pair["to"]): pair["what"] for pair in trial.json("policy", "diff", path, code=1)["gained"]}
+        for a in members:
+            for b in members:
+                for port in range(1, 9):
+                    allowed = a != b and any(x in members[a] and y in members[b] and low <= port <= low + more
+                                             for x, y, low, more in rules)
+                    assert holds(gained.get((a, b), ""), port) == allowed, (a, b, port, path.read_text())
+
+
 # Asking a daemon
 
 def test_status_is_the_daemons_word(trial):
@@ -409,6 +444,17 @@ def test_ping_counts_answers_and_goes_on_after_a_lost_one(trial):
         trial.run("ping", "hub", "-c", "1", code=1)
     with daemon(trial.state, {"ping": [{"error": "No device called hub can be reached from here.", "todo": "Look."}]}):
         assert "No device called hub" in trial.run("ping", "hub", code=1)[1]
+
+
+def test_a_thousand_devices_stand_in_order_and_in_columns(trial):
+    devices = [{"name": f"pump-{i * 7 % 1000}" + "x" * (i % 30), "id": "00", "groups": ["sensors"], "site": None,
+                "addresses": ["fd00::1", "100.64.0.1"], "state": "joined", "relay": False, "controller": False}
+               for i in range(1000)]
+    with daemon(trial.state, {"devices": {"schema": 1, "devices": devices}, "status": {"peers": []}}):
+        lines = trial.run("devices")[0].splitlines()
+        assert len(trial.json("devices")["devices"]) == 1000
+    assert len(lines) == 1001 and len({line.index("joined") for line in lines[1:]}) == 1
+    assert [line.split()[0] for line in lines[1:]] == sorted(device["name"] for device in devices)
 
 
 def test_up_is_done_if_it_is_up(trial):

@@ -80,6 +80,22 @@ def test_a_member_answers_for_itself_and_not_for_what_it_does_not_hold(plant):
     assert out.startswith("no\n") and "does not hold all rules" in out
 
 
+def test_an_isolated_device_can_nothing_and_is_told_so(plant):
+    plant.operator.nightjar("isolate sensor-7 --yes", timeout=40)
+    try:
+        wait_until(lambda: plant.operator.nightjar("can sensor-7 tcp 1883 broker-1", check=False).returncode == 1, 10,
+                   "it can no more")
+        assert "sensor-7 is isolated." in asks(plant.operator, "can sensor-7 tcp 1883 broker-1", code=1)
+        assert any(line.startswith("sensor-7 ") and " isolated " in line
+                   for line in asks(plant.operator, "devices").splitlines())
+        wait_until(lambda: plant["sensor-7"].nightjar("doctor", check=False).returncode == 1, 60,
+                   "its own doctor finds that something is wrong", every=2)
+    finally:
+        plant.operator.nightjar("restore sensor-7", timeout=40)
+    wait_until(lambda: plant.operator.nightjar("can sensor-7 tcp 1883 broker-1", check=False).returncode == 0, 20,
+               "it can again")
+
+
 def test_what_can_says_is_what_happens(plant):
     sensor, broker = plant["sensor-7"], plant["broker-1"]
     address = broker.address()

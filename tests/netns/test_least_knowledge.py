@@ -8,7 +8,7 @@ import plant as plants
 import pytest
 import rogue
 import statements
-from memory import in_memory, on_disk
+from memory import copies_in_memory, in_memory, on_disk
 from running import wait_until
 
 pytestmark = pytest.mark.deadline(60)
@@ -124,7 +124,7 @@ def test_a_members_disk_holds_what_is_listed_and_no_more(network):
     state = network.plant["sensor-7"].state
     files = {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()}
     assert files <= {"format", "node.conf", "ledger/network", "ledger/log", "ledger/fold", "openings/log",
-                     "keys/signing", "keys/static", "keys/seen", "keys/floor"}, files
+                     "keys/signing", "keys/static", "keys/seen", "keys/gates", "keys/floor"}, files
     for path in (state / "keys").iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
 
@@ -147,6 +147,15 @@ def test_private_keys_are_in_the_memory_of_keys_alone(network):
             assert held == {"sequencer"}
         else:
             assert held == set(), (machine, role)
+
+
+def test_what_used_a_private_key_kept_no_copy_of_it(network):
+    """After handshakes and a join, at whoever holds it: what OpenSSL and the stack had is wiped."""
+    keys = network.keys()
+    for machine, role, pid in network.processes():
+        if role == "keys":
+            for kind in ("static", "signing"):
+                assert copies_in_memory(pid, keys[f"{machine}'s {kind}"]) == 1, f"{machine}'s {kind}"
 
 
 def test_private_keys_are_on_the_disk_of_their_owner_alone(network):

@@ -133,8 +133,8 @@ def test_each_role_has_an_id_no_capability_and_no_files(daemon):
 def test_descriptors_are_those_of_the_role_alone(daemon):
     daemon.up()
     counts = {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in daemon.processes().items()}
-    # 0, 1, 2; then links and directories (and the log of timestamps), sockets, TUN, control socket.
-    assert counts["keys"] == 3 + 4 + 1
+    # 0, 1, 2; then links and directories (and the logs of timestamps and gates), sockets, TUN, control socket.
+    assert counts["keys"] == 3 + 4 + 2
     assert counts["engine"] == 3 + 6
     assert counts["state"] == 3 + 7
     daemon.end()

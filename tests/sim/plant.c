@@ -342,9 +342,10 @@ static bool run(const struct options *o, char text[300])
     if (failed && p->verbose)
         say_pairs(p);
     printf("# seed %" PRIu64 ": %" PRIu32 " nodes, %" PRIu64 " s, %" PRIu64 " datagrams, %" PRIu64 " hostile, %" PRIu64
-           " restarts, %" PRIu32 " packets, %" PRIu64 " delivered, %" PRIu64 " refused, %" PRIu64 " forwarded%s\n",
+           " restarts, %" PRIu32 " packets, %" PRIu64 " delivered, %" PRIu64 " refused, %" PRIu64 " forwarded, %" PRIu64
+           " sealed natively%s\n",
            o->seed, p->node_count, p->now / SECOND, p->datagrams, p->hostile_datagrams, p->restarts, p->packet_count,
-           p->delivered, p->refused, p->forwarded, failed ? ", failed" : "");
+           p->delivered, p->refused, p->forwarded, p->native, failed ? ", failed" : "");
     memcpy(text, p->failure_text, 300);
     stop(p);
     return failed;

@@ -122,6 +122,7 @@ struct plant_job {
     peer_id peer;
     struct device_id id;
     uint64_t number;
+    uint32_t session;
     bool flag;
     size_t len, second_len;
     uint8_t bytes[];
@@ -269,7 +270,7 @@ struct plant {
     struct plant_pair pairs[PLANT_PAIRS];
     uint32_t pair_count;
 
-    uint64_t datagrams, delivered, refused, forwarded, stranger_bytes, hostile_datagrams, restarts;
+    uint64_t datagrams, native, delivered, refused, forwarded, stranger_bytes, hostile_datagrams, restarts;
 };
 
 /* The first failure counts. `what` is static. */
@@ -322,7 +323,7 @@ void plant_post(struct plant_node *n, void (*run)(struct plant_node *n, const st
 void plant_drain(struct plant_node *n);
 void plant_linked(struct plant_node *n, peer_id peer, bool up);
 void plant_intruded(struct plant_node *n, peer_id peer);
-void plant_framed(struct plant_node *n, peer_id from, const uint8_t *frame, size_t len);
+void plant_framed(struct plant_node *n, peer_id from, uint32_t session, const uint8_t *frame, size_t len);
 void plant_wanted(struct plant_node *n, peer_id peer, const uint8_t *address, size_t len);
 void plant_apply_keys(struct plant_node *n);
 void plant_timers(struct plant_node *n);

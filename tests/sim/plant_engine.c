@@ -120,14 +120,18 @@ static bool find_path(struct plant_node *n, const struct peer *peer, struct path
     return out->relay && tunnel_peer_endpoint(out->relay, &out->to) && out->to.family != ENDPOINT_RELAYED;
 }
 
-static int seal(struct plant_node *n, struct peer *peer, uint8_t *at, uint32_t *len, uint32_t mtu)
+/* The packet stands at *at, with room before it; then the datagram does. */
+static int seal(struct plant_node *n, struct peer *peer, uint8_t **at, uint32_t *len, uint32_t mtu)
 {
-    struct sealing sealing = {.at = at, .len = *len};
+    uint64_t now = plant_monotonic(n->plant);
+    struct tunnel_way way = tunnel_find_way(peer, now);
+    struct sealing sealing = {.at = *at - way.headroom, .len = *len};
     struct tunnel_notice notice;
-    int error =
-        tunnel_seal_batch(n->tunnel, n->plant->c, peer, NULL, &sealing, 1, mtu, plant_monotonic(n->plant), &notice);
+    int error = tunnel_seal_batch(n->tunnel, n->plant->c, peer, &way, &sealing, 1, mtu, now, &notice);
     notice_later(n, &notice);
+    *at = sealing.at;
     *len = sealing.sealed_len;
+    n->plant->native += error == 0 && way.native;
     return error;
 }
 
@@ -153,17 +157,16 @@ static void put_relayed(uint8_t *at, const uint8_t name[ENDPOINT_NAME_SIZE], uin
 static int send_one(struct plant_node *n, struct peer *peer, const struct path *path, const uint8_t *packet,
                     uint32_t len)
 {
-    const uint32_t before = sizeof(struct message_transport) + sizeof(struct frame_relayed);
-    uint8_t buffer[PLANT_DATAGRAM_MAX + 200], *at = buffer + before;
+    uint8_t buffer[PLANT_DATAGRAM_MAX + 200];
+    uint8_t *at = buffer + 2 * TUNNEL_HEADROOM_MAX + sizeof(struct frame_relayed);
     if (len > 0)
-        memcpy(at + sizeof(struct message_transport), packet, len);
-    int error = seal(n, peer, at, &len, 0);
+        memcpy(at, packet, len);
+    int error = seal(n, peer, &at, &len, 0);
     if (error == 0 && path->relay) {
         at -= sizeof(struct frame_relayed);
         put_relayed(at, path->name, len);
         len += (uint32_t)sizeof(struct frame_relayed);
-        at -= sizeof(struct message_transport);
-        error = seal(n, path->relay, at, &len, TUNNEL_NO_PADDING);
+        error = seal(n, path->relay, &at, &len, TUNNEL_NO_PADDING);
         if (error == ERROR_NO_SESSION)
             error = ERROR_AGAIN;
     }
@@ -441,7 +444,7 @@ static struct plant_peer *forward_to(struct plant_node *n, const struct plant_pe
 static void forward(struct plant_node *n, const struct plant_peer *origin, const struct plant_peer *to,
                     const uint8_t *frame, size_t len)
 {
-    uint8_t buffer[PLANT_DATAGRAM_MAX + 200];
+    uint8_t buffer[PLANT_DATAGRAM_MAX + 200], *at = buffer + TUNNEL_HEADROOM_MAX;
     struct endpoint endpoint;
     struct peer *peer = tunnel_peer(n->tunnel, to->peer);
     uint32_t sealed = (uint32_t)len;
@@ -449,13 +452,12 @@ static void forward(struct plant_node *n, const struct plant_peer *origin, const
         return;
     if (memmem(frame, len, plant_canary, sizeof(plant_canary)))
         plant_fail(n->plant, n, "no relay reads what it carries");
-    memcpy(buffer + sizeof(struct message_transport), frame, len);
-    memcpy(buffer + sizeof(struct message_transport) + offsetof(struct frame_relayed, device), origin->id.bytes,
-           ENDPOINT_NAME_SIZE);
-    if (seal(n, peer, buffer, &sealed, TUNNEL_NO_PADDING) != 0)
+    memcpy(at, frame, len);
+    memcpy(at + offsetof(struct frame_relayed, device), origin->id.bytes, ENDPOINT_NAME_SIZE);
+    if (seal(n, peer, &at, &sealed, TUNNEL_NO_PADDING) != 0)
         return;
     n->plant->forwarded++;
-    plant_send(n, &endpoint, buffer, sealed);
+    plant_send(n, &endpoint, at, sealed);
 }
 
 static void take_relayed(struct plant_node *n, const struct plant_peer *from, const struct endpoint *at,
@@ -498,7 +500,7 @@ static void take_packet(struct plant_node *n, const struct plant_peer *from, con
 
 static void run_framed(struct plant_node *n, const struct plant_job *j)
 {
-    plant_framed(n, j->peer, j->bytes, j->len);
+    plant_framed(n, j->peer, j->session, j->bytes, j->len);
 }
 
 static void open_one(struct plant_node *n, const struct endpoint *from, uint8_t *bytes, size_t len)
@@ -516,7 +518,8 @@ static void open_one(struct plant_node *n, const struct endpoint *from, uint8_t 
     else if (known && o.packet[0] == FRAME_RELAYED)
         take_relayed(n, known, from, o.packet, o.packet_len);
     else if (known)
-        plant_post(n, run_framed, &(struct plant_job){.peer = known->peer}, o.packet, o.packet_len);
+        plant_post(n, run_framed, &(struct plant_job){.peer = known->peer, .session = o.session}, o.packet,
+                   o.packet_len);
     reclaim_leave(&n->reader);
 }
 
@@ -533,9 +536,18 @@ void plant_datagram(struct plant_node *n, const struct endpoint *from, const uin
 
 /* ---- Life ---- */
 
+/* Machines differ: some have no instructions for AES, and some are told to offer nothing. */
+static uint32_t aeads_of(const struct plant_node *n)
+{
+    static const uint32_t offers[] = {FRAME_AEAD_CHACHA20_POLY1305 | FRAME_AEAD_AES_256_GCM,
+                                      FRAME_AEAD_CHACHA20_POLY1305,
+                                      FRAME_AEAD_CHACHA20_POLY1305 | FRAME_AEAD_AES_256_GCM, 0};
+    return offers[n->number % 4];
+}
+
 int plant_engine_start(struct plant_node *n)
 {
-    struct tunnel_options options = {.dark = true, .entropy = {.fill = fill, .context = n}};
+    struct tunnel_options options = {.dark = true, .entropy = {.fill = fill, .context = n}, .aeads = aeads_of(n)};
     struct mesh_ops ops = plant_mesh_ops;
     struct tunnel_actions actions;
     uint8_t key[16];
@@ -549,6 +561,7 @@ int plant_engine_start(struct plant_node *n)
     if (error != 0)
         return error;
     tunnel_add_reader(n->tunnel, &n->reader);
+    mesh_offer(n->mesh, options.aeads, key, plant_monotonic(n->plant));
     actions.count = 0;
     tunnel_step(n->tunnel, &(struct tunnel_event){.kind = TUNNEL_EVENT_UP}, plant_time(n), &actions);
     plant_actions(n, &actions);

@@ -280,7 +280,16 @@ static void on_entropy(void *context, uint8_t *out, size_t len)
         out[i] = (uint8_t)(random_next(&n->random) >> 56);
 }
 
+static void on_heard(void *context, const struct device_id *from, uint32_t session, uint64_t aeads, const uint8_t *gate)
+{
+    struct plant_node *n = context;
+    (void)gate;
+    if (session != 0)
+        tunnel_session_set_native(n->tunnel, peer_of(n, from), session, (uint32_t)aeads);
+}
+
 const struct mesh_ops plant_mesh_ops = {
+    .heard = on_heard,
     .send = on_send,
     .direct = on_direct,
     .relayed = on_relayed,
@@ -328,13 +337,13 @@ void plant_intruded(struct plant_node *n, peer_id peer)
         plant_post(n, run_intruder, &(struct plant_job){.id = known->id}, NULL, 0);
 }
 
-void plant_framed(struct plant_node *n, peer_id from, const uint8_t *frame, size_t len)
+void plant_framed(struct plant_node *n, peer_id from, uint32_t session, const uint8_t *frame, size_t len)
 {
     const struct plant_peer *known = plant_peer_by_peer(n, from);
     if (!known)
         return;
     struct device_id id = known->id;
-    mesh_frame(n->mesh, &id, &(struct mesh_arrival){0}, frame, len, plant_monotonic(n->plant));
+    mesh_frame(n->mesh, &id, &(struct mesh_arrival){.session = session}, frame, len, plant_monotonic(n->plant));
 }
 
 void plant_wanted(struct plant_node *n, peer_id peer, const uint8_t *address, size_t len)

@@ -232,6 +232,8 @@ static void two_members_meet_on_demand(void **state)
     struct device_id relay;
     assert_int_equal(mesh_path(w->nodes[2].mesh, &w->nodes[3].id, &relay), MESH_PATH_RELAYED);
     assert_int_equal(counters_of(w, 2).introductions, 1);
+    assert_true(w->nodes[2].link[3] &&
+                w->nodes[3].link[2]); /* the state hears of it: take-aways go from one to another */
     world_free(w);
 }
 

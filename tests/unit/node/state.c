@@ -523,6 +523,38 @@ static void expect_problems(struct bench *b, const char *code, size_t count)
     json_decref(a);
 }
 
+static void what_keys_and_parent_tell_is_a_problem_until_it_has_passed(void **state)
+{
+    struct bench *b = *state;
+    begin_member(b);
+    skip_start(b);
+    struct ipc_number trouble = {.number = (uint32_t)-ERROR_NO_SPACE};
+    assert_int_equal(ipc_send(b->keys, IPC_KEYS_TROUBLE, &trouble, sizeof(trouble)), 0);
+    expect_problems(b, "timestamps-not-kept", 1);
+    trouble.number = 0;
+    assert_int_equal(ipc_send(b->keys, IPC_KEYS_TROUBLE, &trouble, sizeof(trouble)), 0);
+    expect_problems(b, NULL, 0);
+    struct ipc_configured configured = {.error = ERROR_GONE};
+    assert_int_equal(ipc_send(b->parent, IPC_CONFIGURED, &configured, sizeof(configured)), 0);
+    expect_problems(b, "interface", 1);
+    configured = (struct ipc_configured){.ipv4_left_out = 1};
+    assert_int_equal(ipc_send(b->parent, IPC_CONFIGURED, &configured, sizeof(configured)), 0);
+    expect_problems(b, "ipv4-left-out", 1);
+    configured = (struct ipc_configured){.overlay_open = 1};
+    assert_int_equal(ipc_send(b->parent, IPC_CONFIGURED, &configured, sizeof(configured)), 0);
+    expect_problems(b, "overlay-open", 1);
+    configured = (struct ipc_configured){0};
+    assert_int_equal(ipc_send(b->parent, IPC_CONFIGURED, &configured, sizeof(configured)), 0);
+    expect_problems(b, NULL, 0);
+    fake_replica()->self.controller = true;
+    struct ipc_note note = {.kind = NOTE_CONTROLLER_DOWN};
+    assert_int_equal(ipc_send(b->parent, IPC_PARENT_NOTE, &note, sizeof(note)), 0);
+    expect_problems(b, "controller-down", 1);
+    note.kind = NOTE_CONTROLLER_UP;
+    assert_int_equal(ipc_send(b->parent, IPC_PARENT_NOTE, &note, sizeof(note)), 0);
+    expect_problems(b, NULL, 0);
+}
+
 static void a_refusal_that_nobody_waited_for_is_a_problem(void **state)
 {
     struct bench *b = *state;
@@ -731,6 +763,7 @@ int main(void)
         state_test(a_submission_stays_until_its_outcome_is_known),
         state_test(what_was_heard_before_a_restart_is_told_from_the_ledger),
         state_test(a_refusal_comes_with_its_sentence),
+        state_test(what_keys_and_parent_tell_is_a_problem_until_it_has_passed),
         state_test(a_refusal_that_nobody_waited_for_is_a_problem),
         state_test(a_submission_stays_while_the_disk_does_not_take_its_outcome),
         state_test(what_is_no_submission_is_taken_out_as_malformed),

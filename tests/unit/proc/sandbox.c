@@ -445,6 +445,21 @@ static void descriptors_and_flags_are_looked_at(void **state)
     dies(PROC_ENGINE, "accepts", accepts_there);
 }
 
+static int asks_whether_it_is_a_terminal(void)
+{
+    isatty(1);
+    return 0;
+}
+
+static void the_controller_may_print_to_a_terminal(void **state)
+{
+    (void)state;
+    if (is_skipped())
+        return;
+    works(PROC_CONTROLLER, "isatty", asks_whether_it_is_a_terminal);
+    dies(PROC_KEYS, "isatty", asks_whether_it_is_a_terminal);
+}
+
 /* ---- The parent ---- */
 
 static int is_denied_what_it_never_needs(void)
@@ -492,6 +507,7 @@ int main(void)
         cmocka_unit_test(the_engine_alone_has_threads_and_asks_for_interfaces),
         cmocka_unit_test(files_are_those_below_a_roles_own_directories),
         cmocka_unit_test(descriptors_and_flags_are_looked_at),
+        cmocka_unit_test(the_controller_may_print_to_a_terminal),
         cmocka_unit_test(the_parent_is_denied_some_and_goes_on),
     };
     return cmocka_run_group_tests(tests, make_place, remove_place);

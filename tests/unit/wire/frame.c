@@ -53,8 +53,14 @@ static const uint8_t two_candidates[] = "\4\xc6\x33\x64\7\x1f\x90\6\x20\1\x0d\xb
 static size_t samples(struct frame out[SAMPLES_MAX])
 {
     size_t n = 0;
-    out[n++] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}, 9}};
-    out[n++] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 70000, 1, UINT64_MAX, a_head(), UINT64_MAX}};
+    out[n++] = (struct frame){.kind = FRAME_HELLO, .hello = {.version_min = 1, .version_max = 1, .aeads = 3, .run = 9}};
+    out[n++] = (struct frame){.kind = FRAME_HELLO,
+                              .hello = {.version_min = 1,
+                                        .version_max = 70000,
+                                        .aeads = 1,
+                                        .features = UINT64_MAX,
+                                        .head = a_head(),
+                                        .run = UINT64_MAX}};
     out[n++] = an_introduction(INTRODUCE_ASK);
     out[n] = an_introduction(INTRODUCE_ASK);
     out[n].introduce.has_device = false;
@@ -99,7 +105,7 @@ static size_t samples(struct frame out[SAMPLES_MAX])
     out[n++] = (struct frame){.kind = FRAME_STATEMENT, .statement = {.total = 1024, .bytes = view(blob, 1024)}};
     out[n++] = (struct frame){.kind = FRAME_NOTICE, .notice = {a_head()}};
     out[n++] = (struct frame){.kind = FRAME_SIGN_OFF};
-    out[n] = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}, 9, {NULL, 0}, {NULL, 0}}};
+    out[n] = (struct frame){.kind = FRAME_HELLO, .hello = {.version_min = 1, .version_max = 1, .aeads = 3, .run = 9}};
     out[n].hello.gate = GATE;
     out[n++].hello.observed = ONE;
     out[n] = an_introduction(INTRODUCE_TELL);
@@ -171,7 +177,7 @@ static void the_bytes_are_these(void **state)
     struct frame f = {.kind = FRAME_PROBE, .probe = {32, 256}};
     assert_int_equal(frame_encode(&f, out, sizeof(out)), sizeof(probe));
     assert_memory_equal(out, probe, sizeof(probe));
-    f = (struct frame){.kind = FRAME_HELLO, .hello = {1, 1, 3, 0, {NULL, 0}, 9}};
+    f = (struct frame){.kind = FRAME_HELLO, .hello = {.version_min = 1, .version_max = 1, .aeads = 3, .run = 9}};
     assert_int_equal(frame_encode(&f, out, sizeof(out)), sizeof(hello));
     assert_memory_equal(out, hello, sizeof(hello));
     f = (struct frame){.kind = FRAME_INTRODUCE, .introduce = {.number = 5, .stage = INTRODUCE_ANSWER}};
