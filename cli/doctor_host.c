@@ -147,12 +147,21 @@ void doctor_ipv6(struct doctor *d)
 
 /* ---- The kernel ---- */
 
+static bool parse_version(const char *release, unsigned long *major, unsigned long *minor)
+{
+    char *end;
+    *major = strtoul(release, &end, 10);
+    bool good = end > release && *end == '.';
+    *minor = good ? strtoul(end + 1, NULL, 10) : 0;
+    return good;
+}
+
 void doctor_kernel(struct doctor *d)
 {
-    unsigned major = 0, minor = 0;
+    unsigned long major = 0, minor = 0;
     char path[512], release[128] = "";
     snprintf(path, sizeof(path), "%s/sys/kernel/osrelease", d->proc);
-    if (!doctor_read(path, release, sizeof(release)) || sscanf(release, "%u.%u", &major, &minor) != 2)
+    if (!doctor_read(path, release, sizeof(release)) || !parse_version(release, &major, &minor))
         doctor_find(d, "kernel", DOCTOR_SKIPPED, NULL, "Its version cannot be read.");
     else if (major < 5 || (major == 5 && minor < 12))
         doctor_find(d, "kernel", DOCTOR_WARN, "Use Linux 5.12 or newer, better 6.2.",

@@ -110,7 +110,7 @@ static void survey(struct doctor *d, struct survey *s)
         char status[STATUS_MAX], parent[32];
         int role = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? role_of(d, e->d_name) : -1;
         if (role >= 0 && read_of(d, e->d_name, "status", status, sizeof(status)) &&
-            doctor_field(status, "PPid", parent, sizeof(parent)) && atol(parent) == d->daemon)
+            doctor_field(status, "PPid", parent, sizeof(parent)) && strtol(parent, NULL, 10) == d->daemon)
             look_at(d, s, e->d_name, role, status);
     }
     if (all)

@@ -14,7 +14,7 @@
 /* Devices that policy cannot tell apart. */
 struct class
 {
-    const struct who *like;
+    uint32_t like; /* the first of them, in the list */
     uint32_t count;
 };
 
@@ -83,13 +83,19 @@ static bool is_within(const struct diffing *d, const struct who *a, const struct
     return true;
 }
 
-static uint32_t find_class(struct diffing *d, const struct who *w)
+static const struct who *like(const struct diffing *d, uint32_t class)
 {
+    return &d->who.all[d->classes[class].like];
+}
+
+static uint32_t find_class(struct diffing *d, uint32_t device)
+{
+    const struct who *w = &d->who.all[device];
     uint32_t i = 0;
-    while (i < d->class_count && !(is_within(d, w, d->classes[i].like) && is_within(d, d->classes[i].like, w)))
+    while (i < d->class_count && !(is_within(d, w, like(d, i)) && is_within(d, like(d, i), w)))
         i++;
     if (i == d->class_count)
-        d->classes[d->class_count++].like = w;
+        d->classes[d->class_count++].like = device;
     return i;
 }
 
@@ -107,7 +113,7 @@ static int classify(struct diffing *d)
     for (uint32_t i = 0; i < d->who.count; i++) {
         if (!counts(&d->who.all[i]))
             continue;
-        d->class_of[i] = find_class(d, &d->who.all[i]);
+        d->class_of[i] = find_class(d, i);
         d->classes[d->class_of[i]].count++;
     }
     return 0;
@@ -165,7 +171,7 @@ static uint32_t grants_of(const struct rule_set *set, const struct who *from, co
 static void compare_classes(struct diffing *d, uint32_t i, uint32_t j)
 {
     struct grant before[GRANTS_MAX], after[GRANTS_MAX];
-    const struct who *from = d->classes[i].like, *to = d->classes[j].like;
+    const struct who *from = like(d, i), *to = like(d, j);
     if (grants_of(&d->changed, from, to, before) == 0) /* no rule that changes concerns them */
         return;
     uint32_t before_count = grants_of(&d->now.rules, from, to, before);

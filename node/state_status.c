@@ -45,6 +45,7 @@ static const char *why_sentence(uint32_t why)
         [MESH_WHY_NO_CANDIDATES] = "nobody said where it could be found",
         [MESH_WHY_UNANSWERED] = "it was tried directly, and nothing came through",
         [MESH_WHY_NAT_HERE] = "this NAT shows each destination another port",
+        [MESH_WHY_IDLE] = "nothing was sent for a while; it will be tried with what is sent next",
         [MESH_WHY_LIMITED] = "too much was tried toward the same place; it is tried again",
     };
     return why < MESH_WHY_KINDS ? sentences[why] : NULL;

@@ -41,11 +41,19 @@ struct candidate *candidate_add(struct mesh *m, struct direct *x, const struct u
     return c;
 }
 
-void candidates_drop_given(struct direct *x)
+static bool is_among(const struct underlay *list, uint32_t count, const struct underlay *u)
+{
+    for (uint32_t n = 0; n < count; n++)
+        if (underlay_equal(&list[n], u))
+            return true;
+    return false;
+}
+
+void candidates_keep_given(struct direct *x, const struct underlay *given, uint32_t count)
 {
     for (uint32_t n = 0; n < FRAME_CANDIDATES_MAX; n++) {
         struct candidate *c = &x->list[n];
-        if (c->given && c->answered == 0 && may_be_replaced(x, c))
+        if (c->given && c->answered == 0 && may_be_replaced(x, c) && !is_among(given, count, &c->endpoint))
             *c = (struct candidate){0};
     }
 }

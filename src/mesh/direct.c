@@ -219,16 +219,21 @@ static void look_used(struct mesh *m, struct direct *x, uint64_t now)
         check(m, x, now);
 }
 
-static void look_idle(struct mesh *m, struct direct *x, uint64_t now)
+/* What was let go of is tried again. */
+static void wake(struct mesh *m, struct direct *x, uint64_t now)
 {
-    struct passed p = look_at_traffic(m, x, now);
-    x->look_due = now + DIRECT_IDLE_LOOK_TIME;
-    if (p.sent == 0 && p.received == 0)
-        return;
     x->idle = false;
     x->look_due = 0;
     local_tell_peer(m, x->device);
     attempt_all(m, x, now);
+}
+
+static void look_idle(struct mesh *m, struct direct *x, uint64_t now)
+{
+    struct passed p = look_at_traffic(m, x, now);
+    x->look_due = now + DIRECT_IDLE_LOOK_TIME;
+    if (p.sent > 0 || p.received > 0)
+        wake(m, x, now);
 }
 
 /* Where nothing was said since the last time, nothing is tried either. */
@@ -432,6 +437,17 @@ void path_heard(struct mesh *m, struct device *d, const struct mesh_way *way, ui
 
 /* ---- From the rest of the mesh ---- */
 
+/* New places are hints, too. */
+static void take_given(struct mesh *m, struct direct *x, const struct underlay *where, uint64_t now)
+{
+    if (candidate_find(x, where))
+        return;
+    if (too_many_hints(x, now))
+        m->counters.flooding++;
+    else
+        (void)candidate_add(m, x, where, true);
+}
+
 void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint64_t now)
 {
     struct underlay all[FRAME_CANDIDATES_MAX];
@@ -439,13 +455,9 @@ void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint
     struct direct *x = count > 0 || d->direct ? direct_of(m, d) : NULL;
     if (!x)
         return;
-    if (too_many_hints(x, now)) {
-        m->counters.flooding++;
-        return;
-    }
-    candidates_drop_given(x);
+    candidates_keep_given(x, all, count);
     for (uint32_t n = 0; n < count; n++)
-        (void)candidate_add(m, x, &all[n], true);
+        take_given(m, x, &all[n], now);
     if (d->linked && d->path != MESH_PATH_DIRECT)
         attempt_all(m, x, now);
     rearm(m, x);
@@ -536,9 +548,20 @@ void direct_free(struct mesh *m, struct device *d)
 {
     if (!d->direct)
         return;
+    offer_over(m, d->direct);
     alarm_clear(m, &d->direct->alarm);
     free(d->direct);
     d->direct = NULL;
+}
+
+/* A ping is no traffic, and yet somebody who asks how it is reached. */
+void direct_pinged(struct mesh *m, struct device *d, uint64_t now)
+{
+    struct direct *x = d->direct;
+    if (!x || !x->idle || !direct_may_probe(m, x))
+        return;
+    wake(m, x, now);
+    rearm(m, x);
 }
 
 enum mesh_why direct_why(const struct mesh *m, const struct device *d)
@@ -555,6 +578,8 @@ enum mesh_why direct_why(const struct mesh *m, const struct device *d)
         return MESH_WHY_NO_CANDIDATES;
     if (attempt_under_way(x))
         return MESH_WHY_TRYING;
+    if (x->idle)
+        return MESH_WHY_IDLE;
     if (limited)
         return MESH_WHY_LIMITED;
     return nat_here(m) ? MESH_WHY_NAT_HERE : MESH_WHY_UNANSWERED;

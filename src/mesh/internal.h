@@ -160,6 +160,8 @@ struct direct {
     bool idle; /* it was direct, and let go of */
 };
 
+_Static_assert(sizeof(struct direct) < 1200, "what a peer costs is bounded");
+
 struct local_list {
     uint32_t count;
     struct underlay list[FRAME_CANDIDATES_MAX];
@@ -391,7 +393,8 @@ void candidates_received(struct mesh *m, struct device *from, const struct mesh_
 struct candidate *candidate_find(struct direct *x, const struct underlay *where);
 /* The one that there is, or a new one; NULL: not allowed, or no place. */
 struct candidate *candidate_add(struct mesh *m, struct direct *x, const struct underlay *where, bool given);
-void candidates_drop_given(struct direct *x);
+/* Those that were given before and are not any more go. */
+void candidates_keep_given(struct direct *x, const struct underlay *given, uint32_t count);
 void candidate_probe(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now);
 bool candidate_answered(struct candidate *c, const struct frame_probe *answer, uint64_t now);
 void attempt_one(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now);
@@ -404,6 +407,8 @@ void attempt_end(struct direct *x);
 
 bool direct_may_probe(const struct mesh *m, const struct direct *x);
 void direct_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
+/* Somebody asks how it is reached. */
+void direct_pinged(struct mesh *m, struct device *d, uint64_t now);
 /* A frame went to it, or came from it: what passed so is no use of the path. */
 void direct_noise(struct device *d, size_t sent, size_t received);
 /* Whether the answer was to a probe of a candidate of its, and came from there. */

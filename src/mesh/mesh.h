@@ -48,6 +48,7 @@ enum mesh_why {
     MESH_WHY_UNANSWERED,    /* it was tried; nothing came through */
     MESH_WHY_NAT_HERE,      /* and our NAT shows each destination another port, as two relays see it */
     MESH_WHY_LIMITED,       /* too much was tried toward the same place */
+    MESH_WHY_IDLE,          /* it was, and nothing was sent for a while */
     MESH_WHY_KINDS
 };
 

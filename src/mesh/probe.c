@@ -79,6 +79,7 @@ void mesh_ping(struct mesh *m, const struct device_id *id, uint32_t number, uint
     p->probe_number = random_number(m);
     if (!d->linked && d->path == MESH_PATH_NONE)
         mesh_wanted(m, id, now);
+    direct_pinged(m, d, now);
     send_probe(m, p, now);
 }
 

@@ -124,7 +124,7 @@ def test_a_members_disk_holds_what_is_listed_and_no_more(network):
     state = network.plant["sensor-7"].state
     files = {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()}
     assert files <= {"format", "node.conf", "ledger/network", "ledger/log", "ledger/fold", "openings/log",
-                     "keys/signing", "keys/static", "keys/seen", "keys/floor"}, files
+                     "keys/signing", "keys/static", "keys/seen", "keys/gates", "keys/floor"}, files
     for path in (state / "keys").iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
 

@@ -289,6 +289,20 @@ static void bindings_are_kept_while_little_is_said(void **state)
     world_free(w);
 }
 
+static void an_idle_pair_is_direct_again_when_somebody_pings(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
+    world_run(w, 100 * SECOND);
+    assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    assert_int_equal(mesh_why(w->nodes[A].mesh, &w->nodes[B].id), MESH_WHY_IDLE);
+    mesh_ping(w->nodes[A].mesh, &w->nodes[B].id, 7, w->now);
+    world_run(w, 2 * SECOND);
+    assert_true(both_direct(w, A, B));
+    world_free(w);
+}
+
 static void an_idle_pair_lets_go_and_is_direct_again_when_it_talks(void **state)
 {
     (void)state;
@@ -505,6 +519,8 @@ static void one_host_is_sent_twelve_datagrams_at_most(void **state)
     (void)state;
     struct world *w = two_that_talk_directly(NAT_NONE);
     struct frame f = {.kind = FRAME_CANDIDATES};
+    cut(w, true); /* so that it looks for another path */
+    world_run(w, 3 * SECOND);
     w->net.strays = 0;
     for (uint32_t n = 0; n < 50; n++) {
         struct underlay all[FRAME_CANDIDATES_MAX];
@@ -512,7 +528,6 @@ static void one_host_is_sent_twelve_datagrams_at_most(void **state)
         for (uint32_t i = 0; i < FRAME_CANDIDATES_MAX; i++)
             all[i] = (struct underlay){.address = {45, 0, 0, 1}, .port = (uint16_t)(1 + 8 * n + i), .family = 4};
         f.candidates.list = (struct frame_view){list, frame_candidates_put(all, FRAME_CANDIDATES_MAX, list)};
-        cut(w, true); /* so that it looks for another path */
         world_frame(w, B, A, &f);
         world_run(w, SECOND / 2);
     }
@@ -539,6 +554,45 @@ static void candidates_of_relays_and_of_ourselves_are_left_out(void **state)
     world_frame(w, B, A, &f);
     world_run(w, 3 * SECOND);
     assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    world_free(w);
+}
+
+/* Too much of one address was tried; once it was left alone, they meet. */
+static void who_was_limited_is_told_so_and_meets_later(void **state)
+{
+    (void)state;
+    struct world *w = two_sites(NAT_NONE, NAT_NONE);
+    struct frame f = {.kind = FRAME_INTRODUCE, .introduce = {.number = 1, .stage = INTRODUCE_TELL, .has_device = true}};
+    struct underlay all[FRAME_CANDIDATES_MAX];
+    uint8_t list[FRAME_CANDIDATES_SIZE];
+    cut(w, true);
+    world_talk(w, A, B);
+    world_run(w, 3 * SECOND);
+    for (uint32_t i = 0; i < FRAME_CANDIDATES_MAX; i++)
+        all[i] = (struct underlay){.address = {198, 51, 100, B + 1}, .port = (uint16_t)(100 + i), .family = 4};
+    f.introduce.candidates = (struct frame_view){list, frame_candidates_put(all, FRAME_CANDIDATES_MAX, list)};
+    memcpy(f.introduce.device, w->nodes[B].id.bytes, FRAME_DEVICE_ID_SIZE);
+    world_frame(w, 0, A, &f);
+    world_run(w, 3 * SECOND);
+    assert_int_equal(mesh_why(w->nodes[A].mesh, &w->nodes[B].id), MESH_WHY_LIMITED);
+    assert_true(counters_of(w, A).limited > 0);
+    cut(w, false);
+    world_run(w, 120 * SECOND);
+    assert_true(both_direct(w, A, B));
+    world_free(w);
+}
+
+/* A relay between them is called where it is. */
+static void a_relay_and_a_member_need_no_candidates(void **state)
+{
+    (void)state;
+    struct world *w = two_sites(NAT_SYMMETRIC, NAT_NONE);
+    world_talk(w, A, 0);
+    world_run(w, 60 * SECOND);
+    assert_int_equal(path(w, A, 0), MESH_PATH_DIRECT);
+    assert_int_equal(mesh_why(w->nodes[A].mesh, &w->nodes[0].id), MESH_WHY_NONE);
+    assert_int_equal(mesh_why(w->nodes[0].mesh, &w->nodes[A].id), MESH_WHY_NONE);
+    assert_in_range(w->nodes[0].arrived[A], w->nodes[A].said[0] - 2, w->nodes[A].said[0]);
     world_free(w);
 }
 
@@ -577,6 +631,7 @@ int main(void)
         cmocka_unit_test(a_nat_that_forgets_is_survived),
         cmocka_unit_test(bindings_are_kept_while_little_is_said),
         cmocka_unit_test(an_idle_pair_lets_go_and_is_direct_again_when_it_talks),
+        cmocka_unit_test(an_idle_pair_is_direct_again_when_somebody_pings),
         cmocka_unit_test(a_flow_in_one_direction_stays_direct),
         cmocka_unit_test(known_peers_meet_again_without_any_relay),
         cmocka_unit_test(the_first_initiation_goes_to_candidates_too),
@@ -587,6 +642,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_flaps_draws_little),
         cmocka_unit_test(one_host_is_sent_twelve_datagrams_at_most),
         cmocka_unit_test(candidates_of_relays_and_of_ourselves_are_left_out),
+        cmocka_unit_test(who_was_limited_is_told_so_and_meets_later),
+        cmocka_unit_test(a_relay_and_a_member_need_no_candidates),
         cmocka_unit_test(only_who_is_asked_names_candidates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
