@@ -356,11 +356,10 @@ static bool hint(struct mesh *m, struct direct *x, const struct underlay *where,
 
 bool direct_probed(struct mesh *m, struct device *d, const struct mesh_arrival *by, uint64_t now)
 {
-    struct direct *x = d->direct;
     bool relays = d->has_endpoint || (m->is_relay && d->path == MESH_PATH_NONE);
     if (by->way.kind != MESH_PATH_DIRECT || relays)
         return true;
-    x = direct_of(m, d);
+    struct direct *x = direct_of(m, d);
     if (!x || !direct_may_probe(m, x))
         return false;
     return hint(m, x, &by->way.endpoint, now);
@@ -505,6 +504,7 @@ void direct_linked(struct mesh *m, struct device *d, bool first, uint64_t now)
     if (!x)
         return;
     offer_over(m, x);
+    direct_noise(d, sizeof(struct message_initiation), sizeof(struct message_initiation));
     if (first) {
         x->retries = 0;
         x->retry_due = 0;

@@ -61,7 +61,7 @@
 #define DIRECT_LOOK_TIME (SECOND / 2) /* whether it fell silent */
 #define DIRECT_BUSY_TIME (10 * SECOND)
 #define DIRECT_QUIET_LOOK_TIME (2 * SECOND) /* when nothing passed for that long */
-#define DIRECT_IDLE_TIME (60 * SECOND)
+#define DIRECT_IDLE_TIME (100 * SECOND)     /* more than a keepalive of MQTT, less than a session is sent with */
 #define DIRECT_IDLE_LOOK_TIME (10 * SECOND)
 #define DIRECT_KEEP_TIME (22 * SECOND) /* NAT bindings */
 #define DIRECT_FRESH_TIME (3 * SECOND) /* an answer says as long that there is a way */

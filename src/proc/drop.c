@@ -4,8 +4,10 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -55,13 +57,24 @@ static int limit_process(const struct drop *what)
     return limit(RLIMIT_NOFILE, what->nofile ? what->nofile : NOFILE_DEFAULT);
 }
 
-/* On fault, so that nothing is brought in for it. Below a limit later allocations would fail. */
+/* So much of the heap is there before it is locked. */
+#define HEAP_RESERVED (1 << 20)
+
+/* On fault, so that nothing is brought in for it. Where the limit can't be lifted, what is mapped later stays unlocked,
+ * since it would fail: the heap gets its room before. */
 int drop_lock_memory(void)
 {
     struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-    if (geteuid() != 0 || setrlimit(RLIMIT_MEMLOCK, &none) != 0)
+    if (geteuid() != 0)
         return 0;
-    return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0 ? 0 : ERROR_PERMISSION;
+    if (setrlimit(RLIMIT_MEMLOCK, &none) == 0)
+        return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0 ? 0 : ERROR_PERMISSION;
+    mallopt(M_TOP_PAD, HEAP_RESERVED);
+    mallopt(M_TRIM_THRESHOLD, 2 * HEAP_RESERVED);
+    free(malloc(HEAP_RESERVED / 16));
+    int ignored = mlockall(MCL_CURRENT | MCL_ONFAULT); /* without CAP_IPC_LOCK nothing is locked */
+    (void)ignored;
+    return 0;
 }
 
 static int confine(const char *root)

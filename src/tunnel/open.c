@@ -276,7 +276,7 @@ void tunnel_open_batch(struct tunnel *t, struct crypto *c, struct opening *messa
     }
     open_rest(&w);
     for (size_t i = 0; i < w.count; i++) {
-        if (w.sessions[i] != run.session) {
+        if (i > 0 && w.sessions[i] != w.sessions[i - 1]) {
             finish_run(&run, monotonic, notices, notice_count);
             run = (struct run){0};
         }

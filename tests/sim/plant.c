@@ -84,11 +84,12 @@ static void make_node(struct plant *p, uint32_t number)
                    invite_keys_derive(p->c, invite->seed, &invite->keys) == 0,
                "keys are made");
     snprintf(invite->name, sizeof(invite->name), "device-%u", (unsigned)number);
-    memcpy(invite->ipv4, (uint8_t[]){100, 64, (uint8_t)(number >> 8), (uint8_t)(number + 1)}, 4);
+    memcpy(invite->ipv4, (uint8_t[]){100, 64, (uint8_t)(number / 250), (uint8_t)(number % 250 + 1)}, 4);
     invite->groups =
         1u << plant_below(p, PLANT_GROUPS) | (plant_chance(p, 80) ? 1u << plant_below(p, PLANT_GROUPS) : 0);
     invite->relay = number >= PLANT_HUB && number < PLANT_FIRST_MEMBER;
     invite->controller = number == PLANT_HUB;
+    plant_place(p, n);
 }
 
 static void start(struct plant *p, uint64_t seed, uint32_t nodes, enum plant_flaw flaw)
@@ -105,6 +106,7 @@ static void start(struct plant *p, uint64_t seed, uint32_t nodes, enum plant_fla
     plant_fill(p, p->sequencer_seed, sizeof(p->sequencer_seed));
     for (uint32_t g = 0; g < PLANT_GROUPS; g++)
         plant_fill(p, p->groups[g].bytes, SUBJECT_SIZE);
+    plant_make_sites(p);
     for (uint32_t i = 0; i < nodes; i++)
         make_node(p, i);
     p->weather.delay = 20 * PLANT_MS;
@@ -122,6 +124,8 @@ static void stop(struct plant *p)
     for (uint32_t i = 0; i < p->outbox_count; i++)
         free(p->outbox[i].submission.bytes);
     plant_wire_free(p);
+    for (uint32_t i = 0; i < PLANT_SITES; i++)
+        plant_site_forget(&p->sites[i]);
     free(p->packets);
     free(p->nodes);
     crypto_free(p->c);

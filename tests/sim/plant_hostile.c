@@ -199,6 +199,14 @@ static void babble(struct plant *p)
     say(n, bytes, 20 + plant_below(p, sizeof(bytes) - 20));
 }
 
+void plant_overheard(struct plant_node *from, const struct endpoint *to, const uint8_t *bytes, size_t len)
+{
+    struct plant_node *n = hostile_member(from->plant);
+    (void)to;
+    if (n)
+        plant_send_to(from, n, bytes, len);
+}
+
 /* How often, of 10000 a tick. */
 static const struct {
     uint32_t chance;

@@ -266,6 +266,21 @@ void plant_check(struct plant *p)
     }
 }
 
+bool plant_is_blocked(const struct plant *p, const struct plant_node *a, const struct plant_node *b)
+{
+    (void)p;
+    (void)a;
+    (void)b;
+    return false;
+}
+
+void plant_check_taken_away(struct plant *p, const struct plant_node *from, const struct plant_node *to)
+{
+    (void)p;
+    (void)from;
+    (void)to;
+}
+
 /* ---- Healed ---- */
 
 /* Whose timestamps are of 2100 is answered by no plausible clock before then: nothing is promised to it. */

@@ -335,7 +335,7 @@ static void one_batch_holds_all_kinds(void **state)
     for (int i = 0; i < 12; i++) {
         if (i == 3)
             hear(w, ALICE, BOB);
-        world_packet(w, ALICE, BOB, (size_t)(20 + i));
+        world_packet(w, ALICE, BOB, 20 + (size_t)i);
         world_take(w, &wires[i]);
         if (i > 3 && i % 3 == 0) {
             const uint8_t packet[20] = {0x45, [3] = 20, [12] = 10, [15] = ALICE};
