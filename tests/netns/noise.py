@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-INITIATION, RESPONSE, COOKIE_REPLY, DATA = 1, 2, 3, 4
+INITIATION, RESPONSE, COOKIE_REPLY, DATA, NATIVE = 1, 2, 3, 4, 5
 INITIATION_SIZE, RESPONSE_SIZE, COOKIE_REPLY_SIZE = 148, 92, 64
 NO_PSK = bytes(32)
 
@@ -112,6 +112,7 @@ class Initiator:
         self.hash = blake2s(self.hash, mixed)
         unseal(key, 0, empty, self.hash)
         self.sending, self.receiving = kdf(chain, b"", 2)
+        self.native_sending, self.native_receiving = kdf(chain, b"nightjar 1 chacha20-poly1305", 2)
 
     def data(self, packet=b""):
         """Section 5.4.6: a transport message, padded; empty is a keepalive."""
@@ -121,8 +122,17 @@ class Initiator:
         self.counter += 1
         return message
 
+    def native(self, packet=b""):
+        """docs/PROTOCOL.md section 21, under ChaCha20-Poly1305."""
+        header = struct.pack("<I", NATIVE) + self.peer_index + struct.pack("<Q", self.counter)
+        self.counter += 1
+        return header + seal(self.native_sending, self.counter - 1, bytes(4) + packet, header)
+
     def open(self, message):
-        return unseal(self.receiving, struct.unpack("<Q", message[8:16])[0], message[16:])
+        counter = struct.unpack("<Q", message[8:16])[0]
+        if message[0] == NATIVE:
+            return unseal(self.native_receiving, counter, message[16:], message[:16])[4:]
+        return unseal(self.receiving, counter, message[16:])
 
     def open_cookie(self, reply):
         """Section 5.4.7; InvalidTag if the reply is not for the last initiation."""
@@ -133,6 +143,14 @@ class Initiator:
     def _mix(self, sealed):
         self.hash = blake2s(self.hash, sealed)
         return sealed
+
+
+def cookie_reply(message, sender_public, cookie=None):
+    """Section 5.4.7, for the initiation or response `message`, as whoever saw it and knows its receiver's key makes it."""
+    long_nonce = os.urandom(24)
+    key = hchacha20(blake2s(b"cookie--", sender_public), long_nonce[:16])
+    sealed = ChaCha20Poly1305(key).encrypt(bytes(4) + long_nonce[16:], cookie or os.urandom(16), message[-32:-16])
+    return struct.pack("<I", COOKIE_REPLY) + message[4:8] + long_nonce + sealed
 
 
 def rotate(value, bits):
