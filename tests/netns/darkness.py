@@ -92,7 +92,7 @@ class Watch:
                       f'iifname "{self.peer.device}" ip6 saddr != {{ {own} }}']
         else:
             leaving = [f"ip daddr {stranger.v4}", f"ip6 daddr {stranger.v6}"]
-            coming = [f"ip saddr != {stranger.gateway.v4}", f"ip6 saddr != {stranger.gateway.v6}"]
+            coming = [f"ip saddr != {stranger.gateway.v4}", f"ip6 saddr != {{ {stranger.gateway.v6}, fe80::/10 }}"]
         rules = [machine.host.counter("postrouting", match) for side in leaving for match in but_neighbour_discovery(side)
                  if fits(side, match)]
         rules += [stranger.counter("prerouting", f'iifname != "lo" {match}') for side in coming
