@@ -2,6 +2,7 @@
 traffic when the way changes under it."""
 import os
 import signal
+import threading
 import time
 
 import plant as plants
@@ -16,7 +17,8 @@ allow:
   - {from: sensors, to: brokers, tcp: any, udp: any, icmp: any}
 """
 # name: site (None: on the public side); home-1 and home-2 share one NAT
-MACHINES = {"home-1": "a", "home-2": "a", "home-3": "b", "hidden-1": "c", "hidden-2": "d", "public-1": None}
+MACHINES = {"home-1": "a", "home-2": "a", "home-3": "b", "hidden-1": "c", "hidden-2": "d", "public-1": None,
+            "public-2": None}
 BROKERS = ("home-2", "home-3", "hidden-2", "public-1")
 
 
@@ -68,10 +70,9 @@ def meet(plant, one, other, deadline=20):
 
 
 class Wall:
-    """Nothing passes directly between two sites while it stands."""
+    """No IPv4 passes directly between these two addresses while it stands."""
 
-    def __init__(self, plant, one, other):
-        a, b = plant.sites[one].outside, plant.sites[other].outside
+    def __init__(self, plant, a, b):
         self.rules = [plant.internet.drop("forward", f"ip saddr {x} ip daddr {y}") for x, y in ((a, b), (b, a))]
 
     def remove(self):
@@ -124,12 +125,19 @@ def test_behind_the_same_nat_they_meet_on_their_own_network(plant):
     assert path(plant["home-1"], "home-2")["endpoint"].split(":")[0] == plant["home-2"].host.v4
 
 
+def test_where_no_ipv4_leads_they_meet_by_ipv6(plant):
+    wall = Wall(plant, plant["public-1"].host.v4, plant["public-2"].host.v4)
+    meet(plant, "public-2", "public-1")
+    assert path(plant["public-2"], "public-1")["endpoint"].startswith("[")
+    wall.remove()
+
+
 def test_a_firewall_in_the_middle_of_a_connection_breaks_nothing(plant):
     meet(plant, "home-1", "home-3")
     one = plant["home-1"]
     with Stream(End(one), End(plant["home-3"])) as stream:
         stream.flows(2 << 20)
-        wall = Wall(plant, "a", "b")
+        wall = Wall(plant, plant.sites["a"].outside, plant.sites["b"].outside)
         started = time.monotonic()
         try:
             wait_until(lambda: kind(one, "home-3") == "relayed", 20, "they fall back", every=0.1)
@@ -144,17 +152,19 @@ def test_a_firewall_in_the_middle_of_a_connection_breaks_nothing(plant):
 def test_nothing_is_lost_when_a_relayed_path_becomes_direct(plant):
     one, other = plant["home-1"], plant["home-3"]
     meet(plant, "home-1", "home-3")
-    wall = Wall(plant, "a", "b")
+    wall = Wall(plant, plant.sites["a"].outside, plant.sites["b"].outside)
     wait_until(lambda: one.pings("home-3", deadline=3) and kind(one, "home-3") == kind(other, "home-1") == "relayed", 30,
                "they fall back")
-    wall.remove()
-    for _ in range(12):
+    opening = threading.Timer(1, wall.remove)
+    opening.start()
+    for _ in range(12):  # each for five seconds or more
         before = kind(one, "home-3")
         numbers = row(End(one), End(other), 5000, pace=0.0009)
         assert sorted(set(numbers)) == list(range(5000)), f"{5000 - len(set(numbers))} of 5000 are lost"
         if kind(one, "home-3") == "direct":
             break
-    assert (before, kind(one, "home-3")) == ("relayed", "direct"), "it changed under the row"
+    opening.join()
+    assert (before, kind(one, "home-3")) == ("relayed", "direct"), "it changed under a row"
 
 
 def is_direct_elsewhere(machine, device, old):
