@@ -34,7 +34,7 @@ bool budget_take(struct budget *b, const struct underlay *to, uint32_t count, ui
     if (e->sent + count > (proven ? BUDGET_PROVEN : BUDGET_UNPROVEN))
         return false;
     e->sent += count;
-    e->last = now;
+    e->last = now > e->last ? now : e->last;
     return true;
 }
 
