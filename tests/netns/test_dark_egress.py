@@ -90,7 +90,10 @@ def places(plant, name):
     port = machine.status()["port"]
     found = {(machine.host.v4, port), (machine.host.v6, port)}
     site = {"operator": "office", **MEMBERS}.get(name)
-    return found | ({(plant.sites[site].outside, None)} if site else set())
+    if site:
+        end = plant.sites[site].router.ends[0]
+        found |= {(end.v4, None), (end.v6, None)}
+    return found
 
 
 def may_send_to(plant, name):

@@ -232,10 +232,7 @@ def test_inner_headers_that_mean_nothing_draw_nothing(dark, session):
     watch = dark.watches["hub"]
     with dark.silence(watch, session.watch, dark.neighbour, seconds=0.4):
         for flags in (b"\x02\0\0\0", b"\x80\0\0\0", b"\0\1\0\0", b"\0\0\0\1", b"\1\0\0\0", b"\xff\xff\xff\xff"):
-            genuine = session.session
-            header = struct.pack("<I", noise.NATIVE) + genuine.peer_index + struct.pack("<Q", genuine.counter)
-            genuine.counter += 1
-            session.sock.send(header + noise.seal(genuine.native_sending, genuine.counter - 1, flags + frame, header))
+            session.sock.send(session.session.native(frame, inner=flags))
     assert session.is_answered(session.question(True)), "the control"
 
 
