@@ -87,10 +87,24 @@ static bool hold(struct replica *r, struct errand *e, const uint8_t *bytes, size
     return true;
 }
 
+/* Many may bring the same take-away; what becomes of it is told to all of them. */
+static bool another_was_passed_on(const struct replica *r, const struct errand *e)
+{
+    for (uint32_t i = 0; i < ERRANDS_MAX; i++) {
+        const struct errand *other = &r->errands[i];
+        if (other != e && other->used && other->passed && r->now < other->passed + PASSED_AGAIN &&
+            memcmp(other->offer, e->offer, SHA256_SIZE) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Not back to where it came from. */
 static void pass_on(struct replica *r, struct errand *e)
 {
     struct device_id to;
+    if (another_was_passed_on(r, e))
+        return;
     if ((e->passed && r->now < e->passed + PASSED_AGAIN) || !replica_choose_upstream(r, r->follow.turn, &to) ||
         device_id_equal(&to, &e->asker))
         return;

@@ -1,4 +1,4 @@
-"""WireGuard's initiator in plain Python, to speak to implementations as a friend or as a foe.
+"""WireGuard in plain Python, with Nightjar's native transport, to speak to implementations as a friend or as a foe.
 
 Section numbers are those of the paper (Donenfeld, WireGuard: Next Generation Kernel Network Tunnel).
 Needs python3-cryptography.
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-INITIATION, RESPONSE, COOKIE_REPLY, DATA = 1, 2, 3, 4
+INITIATION, RESPONSE, COOKIE_REPLY, DATA, NATIVE = 1, 2, 3, 4, 5
 INITIATION_SIZE, RESPONSE_SIZE, COOKIE_REPLY_SIZE = 148, 92, 64
 NO_PSK = bytes(32)
 
@@ -77,13 +77,46 @@ def with_bad_mac1(message):
     return message[:-32] + bytes([message[-32] ^ 1]) + message[-31:]
 
 
-class Initiator:
+class Transport:
+    """What both ends do with a session's keys. `sending` and `receiving` are those of type 4, the native ones those of
+    type 5 under ChaCha20-Poly1305 (docs/PROTOCOL.md section 21)."""
+
+    counter = 0
+
+    def derive(self, chain, initiator):
+        pairs = [kdf(chain, label, 2) for label in (b"", b"nightjar 1 chacha20-poly1305")]
+        (self.sending, self.receiving), (self.native_sending, self.native_receiving) = \
+            pairs if initiator else [pair[::-1] for pair in pairs]
+
+    def _header(self, kind):
+        header = struct.pack("<I", kind) + self.peer_index + struct.pack("<Q", self.counter)
+        self.counter += 1
+        return header
+
+    def data(self, packet=b""):
+        """Section 5.4.6: a transport message, padded; empty is a keepalive."""
+        header = self._header(DATA)
+        return header + seal(self.sending, self.counter - 1, packet + bytes(-len(packet) % 16))
+
+    def native(self, packet=b"", inner=bytes(4)):
+        """Type 5; `inner` is its header under the seal."""
+        header = self._header(NATIVE)
+        return header + seal(self.native_sending, self.counter - 1, inner + packet, header)
+
+    def open(self, message):
+        """The inner packet; InvalidTag if it is not genuine."""
+        counter, sealed = struct.unpack("<Q", message[8:16])[0], message[16:]
+        if message[0] == NATIVE:
+            return unseal(self.native_receiving, counter, sealed, message[:16])[4:]
+        return unseal(self.receiving, counter, sealed)
+
+
+class Initiator(Transport):
     """One end of one handshake; private and responder_public are 32 raw bytes."""
 
     def __init__(self, private, responder_public, psk=NO_PSK):
         self.private, self.responder, self.psk = private, responder_public, psk
         self.index = os.urandom(4)
-        self.counter = 0
 
     def initiation(self, timestamp=None, cookie=None):
         """Section 5.4.2."""
@@ -111,18 +144,7 @@ class Initiator:
         chain, mixed, key = kdf(chain, self.psk, 3)
         self.hash = blake2s(self.hash, mixed)
         unseal(key, 0, empty, self.hash)
-        self.sending, self.receiving = kdf(chain, b"", 2)
-
-    def data(self, packet=b""):
-        """Section 5.4.6: a transport message, padded; empty is a keepalive."""
-        padded = packet + bytes(-len(packet) % 16)
-        message = struct.pack("<I", DATA) + self.peer_index + struct.pack("<Q", self.counter)
-        message += seal(self.sending, self.counter, padded)
-        self.counter += 1
-        return message
-
-    def open(self, message):
-        return unseal(self.receiving, struct.unpack("<Q", message[8:16])[0], message[16:])
+        self.derive(chain, initiator=True)
 
     def open_cookie(self, reply):
         """Section 5.4.7; InvalidTag if the reply is not for the last initiation."""
@@ -133,6 +155,36 @@ class Initiator:
     def _mix(self, sealed):
         self.hash = blake2s(self.hash, sealed)
         return sealed
+
+
+class Responder(Transport):
+    """The other end; InvalidTag or AssertionError if the initiation is not genuine. `peer` is who sent it."""
+
+    def __init__(self, private, message):
+        assert len(message) == INITIATION_SIZE
+        self.private, self.index, self.peer_index = private, os.urandom(4), message[4:8]
+        self.their_ephemeral, static, when = message[8:40], message[40:88], message[88:116]
+        self.hash = blake2s(blake2s(IDENTIFIER, public_of(private)), self.their_ephemeral)
+        (chain,) = kdf(CONSTRUCTION, self.their_ephemeral, 1)
+        chain, key = kdf(chain, dh(private, self.their_ephemeral), 2)
+        self.peer = unseal(key, 0, static, self.hash)
+        self.hash = blake2s(self.hash, static)
+        self.chain, key = kdf(chain, dh(private, self.peer), 2)
+        self.timestamp = unseal(key, 0, when, self.hash)
+        self.hash = blake2s(self.hash, when)
+
+    def response(self):
+        """Section 5.4.3."""
+        ephemeral = os.urandom(32)
+        public = public_of(ephemeral)
+        self.hash, chain = blake2s(self.hash, public), self.chain
+        for step in (public, dh(ephemeral, self.their_ephemeral), dh(ephemeral, self.peer)):
+            (chain,) = kdf(chain, step, 1)
+        chain, mixed, key = kdf(chain, NO_PSK, 3)
+        self.hash = blake2s(self.hash, mixed)
+        message = struct.pack("<I", RESPONSE) + self.index + self.peer_index + public + seal(key, 0, b"", self.hash)
+        self.derive(chain, initiator=False)
+        return with_macs(message, self.peer)
 
 
 def rotate(value, bits):

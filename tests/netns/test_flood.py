@@ -1,7 +1,9 @@
 """A hub under floods of 100,000 datagrams a second from spoofed addresses: members notice little, strangers get nothing."""
 import base64
+import contextlib
 import json
 import os
+import signal
 import struct
 import subprocess
 from pathlib import Path
@@ -117,3 +119,21 @@ def test_members_go_on_while_strangers_flood_the_hub(plant, kind, capsys):
     assert p99(flooded) < 50
     assert rss(plant.hub) < before + 4096
     assert all(counter.bytes == 0 for counter in plant.drawn), "nobody that floods is sent a byte"
+
+
+def kill(machine):
+    for pid in machine.pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    worlds.wait_until(lambda: not machine.pids(), what="its processes end")
+
+
+def test_a_hub_that_is_killed_under_a_flood_gets_its_members_back(plant):
+    flood = Flood(plant, "initiations", 20)
+    kill(plant.hub)
+    plant.hub.up("--darken")
+    back = [plant[name].pings("hub", deadline=8) for name in ("sensor-7", "broker-1")]
+    running = flood.process.poll() is None
+    flood.end()
+    assert running and back == [True, True]
+    assert all(counter.bytes == 0 for counter in plant.drawn)

@@ -108,16 +108,21 @@ struct path {
     uint8_t name[ENDPOINT_NAME_SIZE];
 };
 
-static bool find_path(struct plant_node *n, const struct peer *peer, struct path *out)
+static bool path_by(struct plant_node *n, const struct endpoint *by, struct path *out)
 {
     out->relay = NULL;
-    if (!tunnel_peer_endpoint(peer, &out->to))
-        return false;
+    out->to = *by;
     if (out->to.family != ENDPOINT_RELAYED)
         return true;
     memcpy(out->name, out->to.address, sizeof(out->name));
     out->relay = tunnel_peer(n->tunnel, endpoint_relay(&out->to));
     return out->relay && tunnel_peer_endpoint(out->relay, &out->to) && out->to.family != ENDPOINT_RELAYED;
+}
+
+static bool find_path(struct plant_node *n, const struct peer *peer, struct path *out)
+{
+    struct endpoint by;
+    return tunnel_peer_endpoint(peer, &by) && path_by(n, &by, out);
 }
 
 /* The packet stands at *at, with room before it; then the datagram does. */
@@ -248,6 +253,19 @@ void plant_into_session(struct plant_node *n, peer_id peer, const uint8_t *packe
     plant_flush(n, peer, false);
 }
 
+/* It says something about this path alone: it waits for nothing. */
+void plant_into_path(struct plant_node *n, peer_id id, const struct endpoint *by, const uint8_t *packet, size_t len)
+{
+    struct path path;
+    reclaim_enter(&n->reader);
+    struct peer *peer = tunnel_peer(n->tunnel, id);
+    n->plant->probing = true;
+    if (peer && path_by(n, by, &path) && is_open(n, peer, &path))
+        (void)!send_one(n, peer, &path, packet, (uint32_t)len);
+    n->plant->probing = false;
+    reclaim_leave(&n->reader);
+}
+
 static bool may_ask_for_address(struct plant_node *n)
 {
     if (n->plant->now >= n->wanted_second + SECOND) {
@@ -314,10 +332,27 @@ static void run_frame(struct plant_node *n, const struct plant_job *j)
     plant_into_session(n, j->peer, j->bytes, j->len);
 }
 
+/* The same bytes, wherever the peer might be. */
+static void send_to_candidates(struct plant_node *n, const struct tunnel_action *action)
+{
+    const struct plant_peer *known = plant_peer_by_peer(n, action->send.peer);
+    for (uint32_t i = 0; known && i < known->candidate_count; i++) {
+        const struct endpoint *to = &known->candidates[i];
+        bool same = to->family == action->send.to.family && to->port == action->send.to.port &&
+                    memcmp(to->address, action->send.to.address, sizeof(to->address)) == 0;
+        n->plant->probing = true;
+        if (!same)
+            plant_send(n, to, action->send.bytes, action->send.len);
+        n->plant->probing = false;
+    }
+}
+
 static void send_message(struct plant_node *n, const struct tunnel_action *action)
 {
     const struct endpoint *to = &action->send.to;
     uint8_t frame[sizeof(struct frame_relayed) + MESSAGE_HANDSHAKE_MAX];
+    if (action->send.bytes[0] == MESSAGE_INITIATION)
+        send_to_candidates(n, action);
     if (to->family != ENDPOINT_RELAYED) {
         plant_send(n, to, action->send.bytes, action->send.len);
         return;
@@ -363,7 +398,10 @@ static void carry_out(struct plant_node *n, const struct tunnel_action *a)
         plant_linked(n, a->link.peer, a->link.up);
         break;
     case TUNNEL_ACTION_SPOKE:
+        plant_spoke(n, a->spoke.peer, &a->spoke.from);
+        break;
     case TUNNEL_ACTION_GATE:
+        plant_tell_gate(n);
         break;
     case TUNNEL_ACTION_INTRUDER:
         plant_intruded(n, a->intruder.peer);
@@ -393,18 +431,49 @@ void plant_engine_timer(struct plant_node *n)
 
 static void open_one(struct plant_node *n, const struct endpoint *from, uint8_t *bytes, size_t len);
 
+/* src/engine/admit.c: who does not know our gate key shares a small budget. */
+#define UNGATED_TOKEN (SECOND / 50)
+#define UNGATED_BURST 64
+
+static bool take_ungated(struct plant_node *n)
+{
+    uint64_t now = plant_monotonic(n->plant);
+    if (n->ungated_full_at < now)
+        n->ungated_full_at = now;
+    if (n->ungated_full_at > now + UNGATED_BURST * UNGATED_TOKEN)
+        return false;
+    n->ungated_full_at += UNGATED_TOKEN;
+    return true;
+}
+
+/* False: not to be served. */
+static bool is_admitted(struct plant_node *n, const uint8_t *bytes, size_t len, enum message_type type, bool *gated)
+{
+    struct tunnel *t = n->tunnel;
+    *gated = false;
+    if (type != MESSAGE_INITIATION)
+        return tunnel_awaits(t, bytes, len) &&
+               (type == MESSAGE_COOKIE_REPLY || tunnel_mac1_holds(t, n->plant->c, bytes, len));
+    if (!tunnel_mac1_holds(t, n->plant->c, bytes, len))
+        return false;
+    enum tunnel_gate_verdict verdict = tunnel_gate_judge(t, n->plant->c, bytes, len);
+    *gated = verdict == TUNNEL_GATE_HELD;
+    return *gated || (verdict == TUNNEL_GATE_NONE && take_ungated(n));
+}
+
 static void handshake(struct plant_node *n, const struct endpoint *from, const uint8_t *bytes, size_t len,
                       enum message_type type)
 {
     struct tunnel_actions actions;
-    if ((type != MESSAGE_INITIATION && !tunnel_awaits(n->tunnel, bytes, len)) ||
-        (type != MESSAGE_COOKIE_REPLY && !tunnel_mac1_holds(n->tunnel, n->plant->c, bytes, len)))
+    bool gated;
+    if (!is_admitted(n, bytes, len, type, &gated))
         return;
+    n->plant->gated += gated;
     actions.count = 0;
-    tunnel_step(
-        n->tunnel,
-        &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM, .datagram = {.bytes = bytes, .len = len, .from = *from}},
-        plant_time(n), &actions);
+    tunnel_step(n->tunnel,
+                &(struct tunnel_event){.kind = TUNNEL_EVENT_DATAGRAM,
+                                       .datagram = {.bytes = bytes, .len = len, .from = *from, .gated = gated}},
+                plant_time(n), &actions);
     plant_actions(n, &actions);
 }
 
@@ -422,11 +491,16 @@ static void run_inside(struct plant_node *n, const struct plant_job *j)
         handshake(n, &from, copy, len, type);
 }
 
+static bool is_hostile_relay(const struct plant_node *n)
+{
+    return n->plant->relay_is_hostile && n->number == PLANT_HOSTILE_RELAY;
+}
+
 /* A relay's own mind: it may lose what it should pass on, or pass it to somebody else. */
 static struct plant_peer *forward_to(struct plant_node *n, const struct plant_peer *origin, const uint8_t *name)
 {
     struct plant *p = n->plant;
-    bool hostile = p->relay_is_hostile && n->number == PLANT_HOSTILE_RELAY;
+    bool hostile = is_hostile_relay(n);
     uint32_t a = plant_number(p, &origin->id);
     if (hostile && plant_chance(p, 30) && n->peer_count > 0)
         return &n->peers[plant_below(p, n->peer_count)];
@@ -441,6 +515,18 @@ static struct plant_peer *forward_to(struct plant_node *n, const struct plant_pe
     return NULL;
 }
 
+/* Late, and again, if it likes to. */
+static void pass_on(struct plant_node *n, const struct endpoint *to, const uint8_t *datagram, size_t len)
+{
+    struct plant *p = n->plant;
+    bool hostile = is_hostile_relay(n);
+    for (uint32_t copies = hostile && plant_chance(p, 60) ? 3 : 1; copies > 0; copies--) {
+        p->detour = hostile && plant_chance(p, 100) ? plant_below(p, 6000) * PLANT_MS : 0;
+        plant_send(n, to, datagram, len);
+    }
+    p->detour = 0;
+}
+
 static void forward(struct plant_node *n, const struct plant_peer *origin, const struct plant_peer *to,
                     const uint8_t *frame, size_t len)
 {
@@ -453,11 +539,12 @@ static void forward(struct plant_node *n, const struct plant_peer *origin, const
     if (memmem(frame, len, plant_canary, sizeof(plant_canary)))
         plant_fail(n->plant, n, "no relay reads what it carries");
     memcpy(at, frame, len);
+    at[offsetof(struct frame_relayed, direction)] = RELAYED_FROM;
     memcpy(at + offsetof(struct frame_relayed, device), origin->id.bytes, ENDPOINT_NAME_SIZE);
     if (seal(n, peer, &at, &sealed, TUNNEL_NO_PADDING) != 0)
         return;
     n->plant->forwarded++;
-    plant_send(n, &endpoint, at, sealed);
+    pass_on(n, &endpoint, at, sealed);
 }
 
 static void take_relayed(struct plant_node *n, const struct plant_peer *from, const struct endpoint *at,
@@ -468,13 +555,14 @@ static void take_relayed(struct plant_node *n, const struct plant_peer *from, co
         return;
     memcpy(&header, frame, sizeof(header));
     uint32_t inside = get_be32(header.len);
-    if (!is_zero(header.zero, sizeof(header.zero)) || inside > len - sizeof(header) ||
-        message_classify(frame + sizeof(header), inside) == MESSAGE_NONE)
+    if (!is_zero(header.zero, sizeof(header.zero)) || header.direction > RELAYED_FROM ||
+        inside > len - sizeof(header) || message_classify(frame + sizeof(header), inside) == MESSAGE_NONE)
         return;
-    const struct plant_peer *to = forward_to(n, from, header.device);
+    bool asked = header.direction == RELAYED_TO;
+    const struct plant_peer *to = asked ? forward_to(n, from, header.device) : NULL;
     if (to) {
         forward(n, from, to, frame, len);
-    } else if (from->relay) {
+    } else if (!asked && from->relay) {
         uint8_t both[sizeof(struct endpoint) + PLANT_DATAGRAM_MAX];
         struct endpoint seen = endpoint_relayed(header.device, from->peer);
         memcpy(both, &seen, sizeof(seen));
@@ -500,7 +588,18 @@ static void take_packet(struct plant_node *n, const struct plant_peer *from, con
 
 static void run_framed(struct plant_node *n, const struct plant_job *j)
 {
-    plant_framed(n, j->peer, j->session, j->bytes, j->len);
+    struct endpoint by;
+    memcpy(&by, j->bytes, sizeof(by));
+    plant_framed(n, j->peer, &by, j->session, j->bytes + sizeof(by), j->len - sizeof(by));
+}
+
+static void frame_later(struct plant_node *n, const struct plant_peer *known, const struct tunnel_opening *o)
+{
+    uint8_t both[sizeof(struct endpoint) + PLANT_DATAGRAM_MAX];
+    memcpy(both, o->from, sizeof(struct endpoint));
+    memcpy(both + sizeof(struct endpoint), o->packet, o->packet_len);
+    plant_post(n, run_framed, &(struct plant_job){.peer = known->peer, .session = o->session}, both,
+               sizeof(struct endpoint) + o->packet_len);
 }
 
 static void open_one(struct plant_node *n, const struct endpoint *from, uint8_t *bytes, size_t len)
@@ -518,8 +617,7 @@ static void open_one(struct plant_node *n, const struct endpoint *from, uint8_t 
     else if (known && o.packet[0] == FRAME_RELAYED)
         take_relayed(n, known, from, o.packet, o.packet_len);
     else if (known)
-        plant_post(n, run_framed, &(struct plant_job){.peer = known->peer, .session = o.session}, o.packet,
-                   o.packet_len);
+        frame_later(n, known, &o);
     reclaim_leave(&n->reader);
 }
 
@@ -537,7 +635,7 @@ void plant_datagram(struct plant_node *n, const struct endpoint *from, const uin
 /* ---- Life ---- */
 
 /* Machines differ: some have no instructions for AES, and some are told to offer nothing. */
-static uint32_t aeads_of(const struct plant_node *n)
+uint32_t plant_aeads(const struct plant_node *n)
 {
     static const uint32_t offers[] = {FRAME_AEAD_CHACHA20_POLY1305 | FRAME_AEAD_AES_256_GCM,
                                       FRAME_AEAD_CHACHA20_POLY1305,
@@ -547,7 +645,7 @@ static uint32_t aeads_of(const struct plant_node *n)
 
 int plant_engine_start(struct plant_node *n)
 {
-    struct tunnel_options options = {.dark = true, .entropy = {.fill = fill, .context = n}, .aeads = aeads_of(n)};
+    struct tunnel_options options = {.dark = true, .entropy = {.fill = fill, .context = n}, .aeads = plant_aeads(n)};
     struct mesh_ops ops = plant_mesh_ops;
     struct tunnel_actions actions;
     uint8_t key[16];
@@ -561,7 +659,10 @@ int plant_engine_start(struct plant_node *n)
     if (error != 0)
         return error;
     tunnel_add_reader(n->tunnel, &n->reader);
-    mesh_offer(n->mesh, options.aeads, key, plant_monotonic(n->plant));
+    if (n->has_gate)
+        plant_must(tunnel_gate_restore(n->tunnel, n->gate) == 0, "memory");
+    plant_tell_gate(n);
+    plant_tell_local(n);
     actions.count = 0;
     tunnel_step(n->tunnel, &(struct tunnel_event){.kind = TUNNEL_EVENT_UP}, plant_time(n), &actions);
     plant_actions(n, &actions);
@@ -573,6 +674,9 @@ int plant_engine_start(struct plant_node *n)
 
 void plant_engine_stop(struct plant_node *n)
 {
+    memset(n->aims, 0, sizeof(n->aims));
+    n->member_gone = false;
+    n->ungated_full_at = 0;
     while (n->staged)
         unstage(n, n->staged->peer);
     for (uint32_t i = 0; i < n->peer_count; i++)

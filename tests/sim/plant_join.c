@@ -32,10 +32,24 @@ static uint64_t due_of(const struct plant_node *n)
     return due == UINT64_MAX ? due : due < PLANT_START ? 0 : due - PLANT_START;
 }
 
+/* Whoever is no member any more knows our gate key. */
+static void settle(struct plant_node *n)
+{
+    struct tunnel_actions actions;
+    if (!n->member_gone || !n->on)
+        return;
+    n->member_gone = false;
+    if (n->plant->flaw == PLANT_SAME_GATE)
+        return;
+    actions.count = 0;
+    tunnel_gate_replace(n->tunnel, plant_time(n), &actions);
+    plant_actions(n, &actions);
+}
+
 void plant_drain(struct plant_node *n)
 {
     uint32_t turns = 0;
-    while (n->jobs) {
+    for (settle(n); n->jobs; settle(n)) {
         struct plant_job *j = n->jobs;
         n->jobs = j->next;
         if (!n->jobs)
@@ -46,315 +60,6 @@ void plant_drain(struct plant_node *n)
     }
     if (n->on)
         n->due = due_of(n);
-}
-
-static peer_id peer_of(struct plant_node *n, const struct device_id *id)
-{
-    const struct plant_peer *known = plant_peer_by_id(n, id);
-    return known ? known->peer : 0;
-}
-
-/* ---- What the mesh wants ---- */
-
-static void run_frame(struct plant_node *n, const struct plant_job *j)
-{
-    peer_id peer = peer_of(n, &j->id);
-    if (peer)
-        plant_into_session(n, peer, j->bytes, j->len);
-}
-
-static void on_send(void *context, const struct device_id *to, const uint8_t *frame, size_t len)
-{
-    plant_post(context, run_frame, &(struct plant_job){.id = *to}, frame, len);
-}
-
-static void set_endpoint(struct plant_node *n, peer_id peer, const struct endpoint *endpoint)
-{
-    struct tunnel_actions actions;
-    actions.count = 0;
-    if (tunnel_peer_set_endpoint(n->tunnel, peer, endpoint, &actions) == 0)
-        plant_actions(n, &actions);
-}
-
-static void on_direct(void *context, const struct device_id *to, const struct underlay *where)
-{
-    struct plant_node *n = context;
-    struct endpoint endpoint = {.port = where->port, .family = where->family};
-    memcpy(endpoint.address, where->address, sizeof(endpoint.address));
-    set_endpoint(n, peer_of(n, to), &endpoint);
-}
-
-static void on_relayed(void *context, const struct device_id *to, const struct device_id *relay)
-{
-    struct plant_node *n = context;
-    struct plant_peer *peer = plant_peer_by_id(n, to), *by = plant_peer_by_id(n, relay);
-    struct endpoint endpoint;
-    if (!peer || !by || peer == by || (peer->flags & (MESH_INVITE | MESH_USED_INVITE)))
-        return;
-    const struct peer *p = tunnel_peer(n->tunnel, by->peer);
-    if (!p || (tunnel_peer_endpoint(p, &endpoint) && endpoint.family == ENDPOINT_RELAYED))
-        return;
-    by->relay = true;
-    tunnel_peer_set_stays(n->tunnel, by->peer, true);
-    endpoint = endpoint_relayed(peer->id.bytes, by->peer);
-    set_endpoint(n, peer->peer, &endpoint);
-}
-
-static void on_forget(void *context, const struct device_id *to, const struct device_id *relay)
-{
-    struct plant_node *n = context;
-    struct endpoint endpoint;
-    peer_id peer = peer_of(n, to), by = relay ? peer_of(n, relay) : 0;
-    if (!relay) {
-        tunnel_peer_forget_endpoint(n->tunnel, peer);
-        return;
-    }
-    const struct peer *p = tunnel_peer(n->tunnel, peer);
-    if (p && tunnel_peer_endpoint(p, &endpoint) && endpoint.family == ENDPOINT_RELAYED &&
-        endpoint_relay(&endpoint) == by)
-        tunnel_peer_forget_endpoint(n->tunnel, peer);
-}
-
-static void connect_peer(struct plant_node *n, peer_id peer, bool anew)
-{
-    struct tunnel_actions actions;
-    actions.count = 0;
-    if (anew)
-        tunnel_peer_reconnect(n->tunnel, peer, plant_time(n), &actions);
-    else
-        tunnel_peer_connect(n->tunnel, peer, plant_time(n), &actions);
-    plant_actions(n, &actions);
-}
-
-static void on_connect(void *context, const struct device_id *to, uint16_t keepalive, bool anew)
-{
-    struct plant_node *n = context;
-    struct tunnel_actions actions;
-    peer_id peer = peer_of(n, to);
-    actions.count = 0;
-    tunnel_peer_set_keepalive(n->tunnel, peer, keepalive, plant_time(n), &actions);
-    plant_actions(n, &actions);
-    if (keepalive > 0)
-        connect_peer(n, peer, anew);
-}
-
-static void on_permit(void *context, const struct device_id *a, const struct device_id *b, bool yes)
-{
-    struct plant_node *n = context;
-    uint32_t x = plant_number(n->plant, a), y = plant_number(n->plant, b);
-    plant_must(n->permit && x != PLANT_NOBODY && y != PLANT_NOBODY, "a relay permits devices");
-    n->permit[x][y] = n->permit[y][x] = yes;
-}
-
-/* ---- Questions to the state ---- */
-
-static void run_met(struct plant_node *n, const struct plant_job *j)
-{
-    size_t asker_len = j->len - j->second_len;
-    const struct mesh_meeting meeting = {.target = j->flag ? &j->id : NULL,
-                                         .asker_opening = {j->bytes, asker_len},
-                                         .target_opening = {j->bytes + asker_len, j->second_len}};
-    mesh_met(n->mesh, (uint32_t)j->number, &meeting, plant_monotonic(n->plant));
-}
-
-/* A hostile relay lets anybody meet whom it knows. */
-static bool meets_anyway(struct plant_node *n, const struct frame_introduce *what, struct replica_meeting *out)
-{
-    struct plant *p = n->plant;
-    uint32_t other = plant_below(p, p->node_count);
-    if (!p->relay_is_hostile || n->number != PLANT_HOSTILE_RELAY || !p->nodes[other].invite.made)
-        return false;
-    out->target = p->nodes[other].invite.id;
-    if (what->has_device)
-        memcpy(out->target.bytes, what->device, sizeof(out->target.bytes));
-    uint32_t number = plant_number(p, &out->target);
-    if (number == PLANT_NOBODY || !plant_peer_by_id(n, &out->target))
-        return false;
-    out->target_opening = (struct frame_view){0}; /* what it could leak it does not, so that who holds what is known */
-    out->asker_opening = (struct frame_view){0};
-    return true;
-}
-
-static void run_meet(struct plant_node *n, const struct plant_job *j)
-{
-    struct replica_meeting meeting = {0};
-    struct frame frame;
-    uint8_t openings[2 * FRAME_MAX];
-    struct plant_job answer = {.number = j->number};
-    if (frame_decode(&frame, j->bytes, j->len) != 0 || frame.kind != FRAME_INTRODUCE)
-        return;
-    answer.flag =
-        (replica_meet(n->replica, &j->id, &frame.introduce, &meeting) || meets_anyway(n, &frame.introduce, &meeting)) &&
-        meeting.asker_opening.len <= FRAME_MAX && meeting.target_opening.len <= FRAME_MAX;
-    size_t len = 0;
-    if (answer.flag) {
-        answer.id = meeting.target;
-        answer.second_len = meeting.target_opening.len;
-        if (meeting.asker_opening.len)
-            memcpy(openings, meeting.asker_opening.bytes, meeting.asker_opening.len);
-        len = meeting.asker_opening.len;
-        if (meeting.target_opening.len)
-            memcpy(openings + len, meeting.target_opening.bytes, meeting.target_opening.len);
-        len += meeting.target_opening.len;
-    }
-    plant_post(n, run_met, &answer, openings, len);
-}
-
-static void on_meet(void *context, uint32_t question, const struct device_id *asker, const struct frame_introduce *what)
-{
-    uint8_t bytes[FRAME_MAX];
-    struct frame ask = {.kind = FRAME_INTRODUCE, .introduce = *what};
-    int len = frame_encode(&ask, bytes, sizeof(bytes));
-    if (len > 0)
-        plant_post(context, run_meet, &(struct plant_job){.id = *asker, .number = question}, bytes, (size_t)len);
-}
-
-/* ---- To the state ---- */
-
-static void run_deliver(struct plant_node *n, const struct plant_job *j)
-{
-    bool deaf = n->plant->flaw == PLANT_DEAF && n->number % 3 == 0 && n->number >= PLANT_FIRST_MEMBER && j->len > 0 &&
-                j->bytes[0] != FRAME_JOINED && n->member;
-    if (!deaf)
-        replica_frame(n->replica, &j->id, j->flag, j->bytes, j->len, plant_monotonic(n->plant));
-}
-
-static void on_deliver(void *context, const struct device_id *from, bool invite, const uint8_t *frame, size_t len)
-{
-    plant_post(context, run_deliver, &(struct plant_job){.id = *from, .flag = invite}, frame, len);
-}
-
-static void run_learn(struct plant_node *n, const struct plant_job *j)
-{
-    size_t opening_len = j->len - j->second_len;
-    replica_learn(n->replica, &j->id, (struct frame_view){j->bytes, opening_len},
-                  (struct frame_view){j->bytes + opening_len, j->second_len}, plant_monotonic(n->plant));
-}
-
-static void on_learn(void *context, const struct device_id *from, struct frame_view opening, struct frame_view head)
-{
-    uint8_t both[2 * FRAME_MAX];
-    if (opening.len + head.len > sizeof(both))
-        return;
-    if (opening.len)
-        memcpy(both, opening.bytes, opening.len);
-    if (head.len)
-        memcpy(both + opening.len, head.bytes, head.len);
-    plant_post(context, run_learn, &(struct plant_job){.id = *from, .second_len = head.len}, both,
-               opening.len + head.len);
-}
-
-static void on_traffic(void *context, const struct device_id *id, uint64_t *sent, uint64_t *received)
-{
-    struct plant_node *n = context;
-    struct tunnel_peer_info info;
-    *sent = *received = 0;
-    if (tunnel_peer_info(n->tunnel, peer_of(n, id), &info) != 0)
-        return;
-    *sent = info.tx_bytes;
-    *received = info.rx_bytes;
-}
-
-static void on_pong(void *context, const struct device_id *id, uint32_t number, uint64_t rtt)
-{
-    (void)context;
-    (void)id;
-    (void)number;
-    (void)rtt;
-}
-
-static void run_link(struct plant_node *n, const struct plant_job *j)
-{
-    replica_link(n->replica, &j->id, j->flag, plant_monotonic(n->plant));
-}
-
-static void on_link(void *context, const struct device_id *device, bool up)
-{
-    plant_post(context, run_link, &(struct plant_job){.id = *device, .flag = up}, NULL, 0);
-}
-
-static void on_entropy(void *context, uint8_t *out, size_t len)
-{
-    struct plant_node *n = context;
-    for (size_t i = 0; i < len; i++)
-        out[i] = (uint8_t)(random_next(&n->random) >> 56);
-}
-
-static void on_heard(void *context, const struct device_id *from, uint32_t session, uint64_t aeads, const uint8_t *gate)
-{
-    struct plant_node *n = context;
-    (void)gate;
-    if (session != 0)
-        tunnel_session_set_native(n->tunnel, peer_of(n, from), session, (uint32_t)aeads);
-}
-
-const struct mesh_ops plant_mesh_ops = {
-    .heard = on_heard,
-    .send = on_send,
-    .direct = on_direct,
-    .relayed = on_relayed,
-    .forget = on_forget,
-    .connect = on_connect,
-    .permit = on_permit,
-    .meet = on_meet,
-    .deliver = on_deliver,
-    .learn = on_learn,
-    .traffic = on_traffic,
-    .pong = on_pong,
-    .link = on_link,
-    .entropy = on_entropy,
-};
-
-/* ---- What the tunnel reports ---- */
-
-static void run_seen(struct plant_node *n, const struct plant_job *j)
-{
-    replica_seen(n->replica, &j->id, plant_monotonic(n->plant));
-}
-
-void plant_linked(struct plant_node *n, peer_id peer, bool up)
-{
-    struct plant_peer *known = plant_peer_by_peer(n, peer);
-    if (!known)
-        return;
-    if (up && !known->seen && (known->flags & MESH_MEMBER)) {
-        known->seen = true;
-        plant_post(n, run_seen, &(struct plant_job){.id = known->id}, NULL, 0);
-    }
-    struct device_id id = known->id;
-    mesh_link(n->mesh, &id, up, plant_monotonic(n->plant));
-}
-
-static void run_intruder(struct plant_node *n, const struct plant_job *j)
-{
-    replica_intruder(n->replica, &j->id, plant_monotonic(n->plant));
-}
-
-void plant_intruded(struct plant_node *n, peer_id peer)
-{
-    const struct plant_peer *known = plant_peer_by_peer(n, peer);
-    if (known)
-        plant_post(n, run_intruder, &(struct plant_job){.id = known->id}, NULL, 0);
-}
-
-void plant_framed(struct plant_node *n, peer_id from, uint32_t session, const uint8_t *frame, size_t len)
-{
-    const struct plant_peer *known = plant_peer_by_peer(n, from);
-    if (!known)
-        return;
-    struct device_id id = known->id;
-    mesh_frame(n->mesh, &id, &(struct mesh_arrival){.session = session}, frame, len, plant_monotonic(n->plant));
-}
-
-void plant_wanted(struct plant_node *n, peer_id peer, const uint8_t *address, size_t len)
-{
-    const struct plant_peer *known = plant_peer_by_peer(n, peer);
-    if (known) {
-        struct device_id id = known->id;
-        mesh_wanted(n->mesh, &id, plant_monotonic(n->plant));
-    } else if (peer == 0) {
-        mesh_wanted_address(n->mesh, address, len, plant_monotonic(n->plant));
-    }
 }
 
 /* ---- What the state publishes: to the engine ---- */
@@ -408,6 +113,7 @@ static void peer_gone(struct plant_node *n, const struct device_id *id)
     if (!known)
         return;
     peer_id peer = known->peer;
+    n->member_gone |= (known->flags & MESH_MEMBER) != 0;
     free(known->list);
     *known = n->peers[--n->peer_count];
     actions.count = 0;
@@ -424,6 +130,9 @@ static struct plant_peer *add_peer(struct plant_node *n, const struct replica_de
     struct plant_peer *known = &n->peers[n->peer_count++];
     *known = (struct plant_peer){.peer = peer, .id = d->id};
     memcpy(known->static_key, d->static_key, X25519_SIZE);
+    struct plant_gate *gate = plant_gate_of(n, known->static_key);
+    if (!is_zero(gate->gate, sizeof(gate->gate)))
+        tunnel_peer_set_gate(n->tunnel, peer, gate->gate);
     return known;
 }
 
@@ -451,6 +160,7 @@ static void run_device(struct plant_node *n, const struct plant_job *j)
     set_grants(n, known, &d, (const struct grant *)(const void *)(j->bytes + sizeof(d)));
     set_addresses(n, known, &d);
     known->flags = d.flags;
+    plant_steer(n, known);
     plant_must(mesh_device(n->mesh, &device, plant_monotonic(n->plant)) == 0, "memory");
     if (n->has_self && n->self.answer_invite_key)
         plant_apply_keys(n);
@@ -502,6 +212,8 @@ static void run_self(struct plant_node *n, const struct plant_job *j)
     n->has_self = true;
     mesh_self(n->mesh, &n->self.id, n->self.relay, n->self.joining, plant_monotonic(n->plant));
     plant_apply_keys(n);
+    for (uint32_t i = 0; i < n->peer_count; i++)
+        plant_steer(n, &n->peers[i]);
 }
 
 static void on_self(void *context, const struct replica_self *self)
@@ -532,7 +244,7 @@ static void run_use_key(struct plant_node *n, const struct plant_job *j)
         struct device_id id = n->peers[i].id;
         peer_id peer = n->peers[i].peer;
         mesh_link(n->mesh, &id, false, plant_monotonic(n->plant));
-        connect_peer(n, peer, false);
+        plant_connect(n, peer, false);
     }
 }
 
@@ -556,9 +268,12 @@ static void on_state_send(void *context, const struct device_id *to, const uint8
     bool controller = memcmp(to, &replica_controller, sizeof(*to)) == 0;
     plant_must(len > 0 && len <= FRAME_MAX, "a frame is a frame");
     plant_sync(n);
+    bool keeps = n->plant->flaw == PLANT_KEEPS_TO_ITSELF && n->number >= PLANT_FIRST_MEMBER;
+    if (keeps && frame[0] == FRAME_STATEMENT)
+        return;
     if (!controller && frame[0] == FRAME_RELAYED)
         plant_fail(n->plant, n, "the state forges nothing into the relayed path");
-    plant_post(n, controller ? run_to_controller : run_frame, &(struct plant_job){.id = *to}, frame, len);
+    plant_post(n, controller ? run_to_controller : plant_run_frame, &(struct plant_job){.id = *to}, frame, len);
 }
 
 /* ---- To the disk, and to people ---- */

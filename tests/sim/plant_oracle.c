@@ -85,6 +85,7 @@ static uint32_t new_packet(struct plant *p, const struct plant_packet *what)
         plant_must(p->packets, "memory");
     }
     p->packets[p->packet_count] = *what;
+    p->packets[p->packet_count].at = p->now;
     return p->packet_count++;
 }
 

@@ -24,6 +24,7 @@ static void change_weather(struct plant *p)
     p->weather.loss = plant_chance(p, 128) ? 0 : (uint8_t)plant_below(p, 100);
     p->weather.duplicate = (uint8_t)plant_below(p, 60);
     p->weather.misroute = plant_chance(p, 200) ? 0 : 5;
+    p->weather.races = plant_chance(p, 128) ? 0 : 10;
     p->weather.delay = plant_below(p, 200) * PLANT_MS;
     p->weather.jitter = plant_below(p, plant_chance(p, 20) ? 4000 : 300) * PLANT_MS;
 }
@@ -65,16 +66,43 @@ static void restart(struct plant *p)
     }
 }
 
+/* Another address on its network, another network; or its NAT has another address, which nobody tells it. */
 static void move(struct plant *p)
 {
     struct plant_node *n = any_node(p);
-    if (n->number == PLANT_OPERATOR || n->number >= PLANT_FIRST_MEMBER)
-        n->moves = (uint8_t)(n->moves + 1);
+    struct plant_site *site = &p->sites[n->site];
+    if (n->invite.relay)
+        return;
+    if (n->site != 0 && plant_chance(p, 100)) {
+        site->moves++;
+        plant_site_forget(site);
+        return;
+    }
+    if (plant_chance(p, 128))
+        plant_place(p, n);
+    n->moves = (uint8_t)(n->moves + 1);
+    if (!n->on)
+        return;
+    plant_tell_local(n);
+    plant_drain(n);
+}
+
+/* A site keeps its inside, and loses the world. */
+static void cut_site(struct plant *p)
+{
+    struct plant_site *site = &p->sites[1 + plant_below(p, PLANT_SITES - 1)];
+    site->cut = !site->cut;
+}
+
+static void cut_hub(struct plant *p)
+{
+    p->weather.hub_is_cut = !p->weather.hub_is_cut;
 }
 
 static void change_relay(struct plant *p)
 {
     p->relay_is_hostile = !p->relay_is_hostile;
+    p->relay_is_quiet = p->relay_is_hostile && plant_chance(p, 60);
 }
 
 static void change_store(struct plant *p)
@@ -121,12 +149,18 @@ static void talk(struct plant *p)
 {
     struct plant_node *n = any_node(p);
     struct plant_node *to = any_node(p);
+    uint16_t port = (uint16_t)(1000 + plant_below(p, 10));
+    for (uint32_t tries = plant_below(p, 60); tries > 0; tries--) { /* mostly who may */
+        if (plant_allows(p, p->policy_version, n->number, to->number, GRANT_UDP, port))
+            break;
+        to = any_node(p);
+    }
     plant_packet_send(n,
                       &(struct plant_packet){.from = (uint16_t)n->number,
                                              .to = (uint16_t)to->number,
                                              .claimed = (uint16_t)n->number,
                                              .sport = (uint16_t)(1500 + plant_below(p, 3)),
-                                             .dport = (uint16_t)(1000 + plant_below(p, 10)),
+                                             .dport = port,
                                              .ipv6 = plant_chance(p, 128),
                                              .answer = plant_chance(p, 128)},
                       !n->hostile);
@@ -139,9 +173,9 @@ static const struct {
     uint32_t chance;
     void (*happen)(struct plant *p);
 } troubles[] = {
-    {60, change_weather}, {20, part},         {100, jump_clock},  {60, power},   {60, restart},
-    {100, move},          {30, change_relay}, {30, change_store}, {40, publish}, {40, isolate},
-    {5, revoke},          {9000, talk},       {9000, talk},       {9000, talk},
+    {60, change_weather}, {20, part},    {100, jump_clock},  {60, power},        {60, restart}, {100, move},
+    {300, cut_site},      {20, cut_hub}, {30, change_relay}, {30, change_store}, {40, publish}, {40, isolate},
+    {5, revoke},          {9000, talk},  {9000, talk},       {9000, talk},
 };
 
 void plant_trouble(struct plant *p)
@@ -159,7 +193,9 @@ void plant_heal(struct plant *p)
     memset(&p->weather, 0, sizeof(p->weather));
     p->weather.delay = 20 * PLANT_MS;
     p->weather.jitter = 30 * PLANT_MS;
-    p->relay_is_hostile = p->store_fails = false;
+    p->relay_is_hostile = p->relay_is_quiet = p->store_fails = false;
+    for (uint32_t i = 0; i < PLANT_SITES; i++)
+        p->sites[i].cut = false;
     for (uint32_t i = 0; i < p->node_count; i++) {
         struct plant_node *n = &p->nodes[i];
         n->clock_error = 0;

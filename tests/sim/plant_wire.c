@@ -4,13 +4,6 @@
 
 #include "plant.h"
 
-struct endpoint plant_endpoint(const struct plant_node *n)
-{
-    return (struct endpoint){.address = {172, n->moves, (uint8_t)(n->number >> 8), (uint8_t)n->number},
-                             .port = (uint16_t)(1024 + n->moves),
-                             .family = ENDPOINT_IPV4};
-}
-
 /* ---- The heap ---- */
 
 static bool before(const struct plant_flight *a, const struct plant_flight *b)
@@ -66,72 +59,141 @@ void plant_wire_free(struct plant *p)
 
 /* ---- Sending ---- */
 
-static struct plant_flight *launch(struct plant *p, const struct endpoint *from, const struct endpoint *to,
-                                   const uint8_t *bytes, size_t len)
+static struct plant_flight *launch(struct plant *p, const struct plant_flight *what, const uint8_t *bytes, size_t len)
 {
     struct plant_flight *flight = malloc(sizeof(*flight) + len);
     plant_must(flight != NULL, "memory");
     uint64_t jitter = p->weather.jitter ? plant_below(p, (uint32_t)(p->weather.jitter / PLANT_MS)) * PLANT_MS : 0;
-    *flight = (struct plant_flight){
-        .at = p->now + p->weather.delay + jitter, .order = p->order++, .from = *from, .to = *to, .len = len};
+    *flight = *what;
+    flight->at = p->now + p->weather.delay + p->detour + jitter;
+    flight->order = p->order++;
+    flight->len = len;
     memcpy(flight->bytes, bytes, len);
     push(p, flight);
     return flight;
 }
 
-/* Members' addresses are in 172/8, whether anybody is there now or not. */
-static bool is_stranger(const struct endpoint *to)
+static bool is_victim(const struct endpoint *to)
 {
-    return to->family != ENDPOINT_IPV4 || to->address[0] != 172;
+    return to->family == ENDPOINT_IPV4 && memcmp(to->address, plant_victim(0).address, 3) == 0;
+}
+
+struct endpoint plant_victim(uint32_t which)
+{
+    return (struct endpoint){
+        .address = {198, 51, 100, (uint8_t)(which % PLANT_VICTIMS)}, .port = 5060, .family = ENDPOINT_IPV4};
+}
+
+/* What one node may send to where nobody ever answered from, as docs/PROTOCOL.md section 18 says: so much to find out
+ * whether there is a way; and whatever else there is to say until it turns out that there is none. */
+static void toward_victim(struct plant_node *from, const struct endpoint *to, size_t len)
+{
+    struct plant *p = from->plant;
+    struct plant_aim *aim = &from->aims[to->address[3] % PLANT_VICTIMS];
+    if (p->now >= aim->last + PLANT_AIM_TIME)
+        *aim = (struct plant_aim){0};
+    aim->last = p->now;
+    aim->probes += p->probing;
+    aim->others += !p->probing;
+    p->victim_bytes += len;
+    p->victim_datagrams++;
+    if (!from->hostile && (aim->probes > PLANT_AIM_MAX || aim->others > PLANT_AIM_OTHERS_MAX))
+        plant_fail(p, from, "no node can be aimed at who is no member");
+}
+
+static bool is_relay(const struct plant_node *n)
+{
+    return n->invite.relay;
+}
+
+/* Somebody on the way is quicker, and forges the source. Relays follow whoever is authentic, as WireGuard does.
+ * Not for hostile members, who read where the victim is: who reads there and sends from there is there. */
+static void race(struct plant *p, const struct plant_flight *what, const uint8_t *bytes, size_t len)
+{
+    struct plant_flight copy = *what;
+    struct plant_node *to = plant_nat_in(p, what->site, &what->from, &what->to);
+    if (!to || is_relay(to) || is_relay(&p->nodes[what->sender]) || p->nodes[what->sender].hostile ||
+        bytes[0] < MESSAGE_TRANSPORT)
+        return;
+    copy.from = plant_victim(plant_below(p, PLANT_VICTIMS));
+    copy.target = to->number;
+    uint64_t delay = p->weather.delay;
+    p->weather.delay = 0;
+    launch(p, &copy, bytes, len);
+    p->weather.delay = delay;
 }
 
 void plant_send(struct plant_node *from, const struct endpoint *to, const uint8_t *bytes, size_t len)
 {
     struct plant *p = from->plant;
-    struct endpoint seen = plant_endpoint(from);
+    struct plant_flight what = {.to = *to,
+                                .sender = (uint16_t)from->number,
+                                .target = PLANT_NOBODY,
+                                .site = plant_is_private(to) ? from->site : 0};
+    if (p->relay_is_quiet && from->number == PLANT_HOSTILE_RELAY)
+        return;
     p->datagrams++;
     from->sent++;
     plant_must(len <= PLANT_DATAGRAM_MAX, "a datagram is no longer than any may be");
     if (memmem(bytes, len, plant_canary, sizeof(plant_canary)))
         plant_fail(p, from, "no plaintext is on the wire");
-    if (is_stranger(to)) {
+    if (is_victim(to)) {
+        toward_victim(from, to, len);
+        plant_overheard(from, to, bytes, len);
+        return;
+    }
+    if (!plant_is_network(to) && !plant_is_private(to)) {
         p->stranger_bytes += len;
         plant_fail(p, from, "no byte goes to a stranger");
+        return;
     }
+    if (!plant_nat_out(from, to, &what.from))
+        return;
     if (plant_chance(p, p->weather.misroute))
-        seen.port = (uint16_t)(40000 + plant_below(p, 1000));
+        what.from.port = (uint16_t)(64000 + plant_below(p, 1000));
     if (plant_chance(p, p->weather.loss))
         return;
-    launch(p, &seen, to, bytes, len);
+    if (plant_chance(p, p->weather.races))
+        race(p, &what, bytes, len);
+    launch(p, &what, bytes, len);
     while (plant_chance(p, p->weather.duplicate))
-        launch(p, &seen, to, bytes, len);
+        launch(p, &what, bytes, len);
 }
 
+/* To wherever the node is, whatever NAT is before it. */
 void plant_send_hostile(struct plant *p, uint32_t to, const uint8_t *bytes, size_t len)
 {
-    struct endpoint from = {
-        .address = {203, 0, 113, (uint8_t)plant_below(p, 250)}, .port = 666, .family = ENDPOINT_IPV4};
-    struct endpoint target = plant_endpoint(&p->nodes[to]);
+    struct plant_flight what = {
+        .from = {.address = {203, 0, 113, (uint8_t)plant_below(p, 250)}, .port = 666, .family = ENDPOINT_IPV4},
+        .to = plant_endpoint(&p->nodes[to]),
+        .target = to,
+        .sender = UINT16_MAX};
     p->hostile_datagrams++;
-    launch(p, &from, &target, bytes, len)->hostile = true;
+    launch(p, &what, bytes, len)->hostile = true;
+}
+
+/* Somebody who listens where the victim is has a member answer in its place. */
+void plant_send_to(struct plant_node *from, const struct plant_node *to, const uint8_t *bytes, size_t len)
+{
+    struct plant_flight what = {
+        .from = plant_endpoint(from), .to = plant_endpoint(to), .target = to->number, .sender = (uint16_t)from->number};
+    launch(from->plant, &what, bytes, len)->hostile = true;
 }
 
 /* ---- Arriving ---- */
 
-static struct plant_node *node_at(struct plant *p, const struct endpoint *to)
+static bool is_cut(const struct plant *p, const struct plant_node *a, const struct plant_node *b)
 {
-    uint32_t number = (uint32_t)to->address[2] << 8 | to->address[3];
-    if (to->address[0] != 172 || number >= p->node_count || to->address[1] != p->nodes[number].moves)
-        return NULL;
-    struct plant_node *n = &p->nodes[number];
-    return n->on && to->port == plant_endpoint(n).port ? n : NULL;
+    bool parted = p->weather.parted && a->side != b->side;
+    bool away = a->site != b->site && (p->sites[a->site].cut || p->sites[b->site].cut);
+    bool hub = p->weather.hub_is_cut && (a->number == PLANT_HUB || b->number == PLANT_HUB);
+    return parted || away || hub || plant_is_blocked(p, a, b);
 }
 
 /* Whose datagram it is, wherever it seems to come from. */
 static bool is_parted(const struct plant *p, const struct plant_flight *flight, const struct plant_node *to)
 {
-    uint32_t from = (uint32_t)flight->from.address[2] << 8 | flight->from.address[3];
-    return p->weather.parted && !flight->hostile && from < p->node_count && p->nodes[from].side != to->side;
+    return !flight->hostile && flight->sender < p->node_count && is_cut(p, &p->nodes[flight->sender], to);
 }
 
 static void capture(struct plant *p, const struct plant_flight *flight, uint32_t to, bool drew)
@@ -142,12 +204,21 @@ static void capture(struct plant *p, const struct plant_flight *flight, uint32_t
     memcpy(kept->bytes, flight->bytes, flight->len);
 }
 
+static struct plant_node *whose(struct plant *p, const struct plant_flight *flight)
+{
+    struct plant_node *n = flight->target == PLANT_NOBODY ? plant_nat_in(p, flight->site, &flight->from, &flight->to)
+                                                          : &p->nodes[flight->target];
+    return n && n->on && !is_parted(p, flight, n) ? n : NULL;
+}
+
 void plant_arrive(struct plant *p)
 {
     struct plant_flight *flight = pop(p);
-    struct plant_node *n = node_at(p, &flight->to);
-    if (n && !is_parted(p, flight, n)) {
+    struct plant_node *n = whose(p, flight);
+    if (n) {
         uint64_t sent = n->sent;
+        if (!flight->hostile)
+            plant_check_taken_away(p, &p->nodes[flight->sender], n);
         plant_datagram(n, &flight->from, flight->bytes, flight->len);
         plant_drain(n);
         if (!flight->hostile && plant_chance(p, flight->bytes[0] <= MESSAGE_RESPONSE ? 255 : 10))

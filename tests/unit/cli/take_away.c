@@ -72,7 +72,11 @@ static void services_are_written_as_in_a_policy(void **state)
 static bool answered(const char *answer)
 {
     int ours, theirs;
+    struct termios silent;
     assert_int_equal(openpty(&ours, &theirs, NULL, NULL, NULL), 0);
+    assert_int_equal(tcgetattr(theirs, &silent), 0);
+    silent.c_lflag &= (tcflag_t)~ECHO; /* so that nothing but the question is read */
+    assert_int_equal(tcsetattr(theirs, TCSANOW, &silent), 0);
     assert_int_equal(write(ours, answer, strlen(answer)), (ssize_t)strlen(answer));
     bool yes = ask_yes_on(theirs, "Revoke pump-7 for good?");
     char seen[256] = "";

@@ -169,6 +169,25 @@ static void a_hostile_member_floods_in_vain(void **state)
     assert_false(knows(c->b, &c->logger));
 }
 
+/* What the hub's node hears again is sent to the controller once. */
+static void what_many_bring_is_passed_on_once(void **state)
+{
+    struct chain *c = *state;
+    struct net_bytes revoke = net_about(c->net, STATEMENT_REVOKE, &c->logger);
+    const struct net_invite *const bearers[] = {&c->sensor, &c->broker, &c->net->operator_invite};
+    uint32_t sent[3];
+    for (int i = 0; i < 3; i++) {
+        uint32_t before = NET_HUB(c->net)->frames_sent;
+        send_statement(c, NET_HUB(c->net), bearers[i], &revoke);
+        sent[i] = NET_HUB(c->net)->frames_sent - before;
+    }
+    assert_true(sent[0] > 1); /* it spreads, and goes to the controller */
+    assert_int_equal(sent[1] + sent[2], 0);
+    free(revoke.bytes);
+    net_run(c->net, 2);
+    assert_int_equal(fold_device_by_id(replica_fold(NET_HUB(c->net)->replica), &c->logger.id)->state, DEVICE_REVOKED);
+}
+
 static void what_was_lifted_is_not_said_again(void **state)
 {
     struct chain *c = *state;
@@ -286,6 +305,7 @@ int main(void)
         TEST(what_is_sequenced_is_told_no_more),
         TEST(a_take_away_is_told_once_over_each_session),
         TEST(a_hostile_member_floods_in_vain),
+        TEST(what_many_bring_is_passed_on_once),
         TEST(what_was_lifted_is_not_said_again),
         TEST(a_restore_waits_for_the_isolation_that_it_lifts),
         TEST(a_revoke_wins_over_a_restore),

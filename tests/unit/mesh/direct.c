@@ -294,7 +294,7 @@ static void an_idle_pair_is_direct_again_when_somebody_pings(void **state)
     (void)state;
     struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
     w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
-    world_run(w, 100 * SECOND);
+    world_run(w, 150 * SECOND);
     assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
     assert_int_equal(mesh_why(w->nodes[A].mesh, &w->nodes[B].id), MESH_WHY_IDLE);
     mesh_ping(w->nodes[A].mesh, &w->nodes[B].id, 7, w->now);
@@ -308,7 +308,7 @@ static void an_idle_pair_lets_go_and_is_direct_again_when_it_talks(void **state)
     (void)state;
     struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
     w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
-    world_run(w, 100 * SECOND);
+    world_run(w, 150 * SECOND);
     assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
     uint64_t sent = w->nodes[A].sent[B];
     world_run(w, 300 * SECOND);
