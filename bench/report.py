@@ -45,10 +45,11 @@ ROWS = (
     Row("join up", "- until up ends", "s", 2, "the second"),
     Row("join answer", "- until the answer", "s", 3, "the third"),
     Row("revoke", "From revoke to silence", "s", 3,
-        "in a network of 30 nodes, five of which exchange datagrams with a device, each every 5 ms: from the beginning of "
+        "in a network of 30 nodes, five of which exchange datagrams with a device, directly if they have met within 12 s, each every 5 ms: from the beginning of "
         "`nightjar revoke` to the last datagram that was delivered to the device or from it, within 3 s; another device "
         "each round, five rounds at least"),
     Row("revoke signed", "- from the signature on", "s", 3, "the part of it behind the signing"),
+    Row("revoke direct", "- of the five, met directly", "", 0, "what paths `nightjar status` of the device showed just before"),
     Row("revoke stands", "- until revoke ends", "s", 2, "when the command has seen it under a signed head"),
     Row("p99 quiet", "Round trip to a relay, p99, quiet", "ms", 2,
         "the 99th of 100 of 1000 pings, 5 ms apart, from a member behind a router to its relay, both darkened"),
@@ -105,7 +106,7 @@ def values_table(results, names):
     for row in ROWS:
         cells = [results.get((name, row.quantity)) for name in names]
         if any(cells):
-            rows.append([f"{row.title}, {row.unit}", *(spread(values, row.digits) if values else "" for values in cells)])
+            rows.append([f"{row.title}, {row.unit}".rstrip(", "), *(spread(values, row.digits) if values else "" for values in cells)])
     return table(["Median (min-max)", *names], rows)
 
 
