@@ -2,7 +2,7 @@
 import statistics
 from collections import namedtuple
 
-from contenders import BARE, GO, MTU, NEBULA, NEBULA_RELAYED, OURS, RELAYED, RELAYED_MTU, STRAIGHT
+from contenders import BARE, DIRECT, DIRECT_CHACHA, DIRECT_RELAYED, GO, MTU, NEBULA, NEBULA_RELAYED, OURS, RELAYED, RELAYED_MTU, STRAIGHT
 from silence import NODES
 
 NODE = "Nightjar node"
@@ -72,6 +72,12 @@ GROUPS = (
     Group("Between two hosts",
           f"Two network namespaces on one veth pair at MTU 1500. Each tunnel's MTU is {MTU}.",
           (BARE, OURS, GO, NEBULA), OURS, (BARE, NEBULA, GO)),
+    Group("Between two members",
+          "Two members of a network on a veth pair like the one above, at an inner MTU of 1360, by native transport\n"
+          "(AES-256-GCM; ChaCha20-Poly1305 between two that were told to go without AES) and with policy. Relayed: the first\n"
+          "two again, while what they say to each other is dropped on arrival; their relay is a hop behind the far one, on\n"
+          "the same machine, and what it costs is in the CPU time. The others' values are those of the same rounds.",
+          (BARE, DIRECT, DIRECT_CHACHA, DIRECT_RELAYED), DIRECT, (BARE, OURS, NEBULA, GO, DIRECT_CHACHA, DIRECT_RELAYED)),
     Group("Between two sites",
           "Two hosts, each behind a router with NAT of its own, on two wires of a public router; the relay's host is on a\n"
           "third. The relayed ways need the relay: the sites' routers let nothing in. wg-peer goes straight (one router\n"
@@ -142,6 +148,14 @@ def targets(results):
     if (OURS, "tcp forward") in results:
         times = statistics.median(ratios(results, "tcp forward", OURS, NEBULA))
         verdicts.append((f"One TCP stream at least 4 times Nebula's: {times:.1f} times", times >= 4))
+    for other, least in ((NEBULA, 6), (GO, 8)):
+        if (DIRECT, "tcp forward") in results:
+            times = statistics.median(ratios(results, "tcp forward", DIRECT, other))
+            verdicts.append((f"One TCP stream between two members at least {least} times {other}'s: {times:.1f} times",
+                             times >= least))
+    if (DIRECT_RELAYED, "tcp forward") in results:
+        part = statistics.median(ratios(results, "tcp forward", DIRECT_RELAYED, DIRECT))
+        verdicts.append((f"The same two through their relay at least 0.35 of directly: {part:.2f}", part >= 0.35))
     if (OURS, "rss loaded") in results:
         rss = results[OURS, "rss loaded"][0]
         verdicts.append((f"At most 10 MB of RSS after load: {rss:.1f} MB", rss <= 10))

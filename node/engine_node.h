@@ -35,7 +35,8 @@ struct engine_node {
     bool member_gone; /* in this turn: it knows our gate key */
     uint32_t slot;    /* enum static_key_slot: the key that we initiate under */
     int timer_fd;     /* for the mesh */
-    int error;        /* why to end; 0: not yet */
+    bool no_aes;
+    int error; /* why to end; 0: not yet */
 };
 
 uint64_t engine_node_now(void);

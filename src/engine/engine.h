@@ -24,6 +24,7 @@ struct engine_arrival {
 struct engine_options {
     bool dark;
     bool no_native;   /* peers are stock WireGuard: native transport is neither offered nor sent */
+    bool no_aes;      /* native transport is ChaCha20-Poly1305 at most */
     bool no_offloads; /* neither UDP GSO nor GRO; the TUN was opened as it should be */
     /* Whoever holds the static private key: runs a step before returning (static_step_run). */
     void (*run_step)(void *context, struct static_step *step);

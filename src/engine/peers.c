@@ -74,7 +74,8 @@ uint64_t engine_aeads(const struct engine *e)
 {
     if (e->options.no_native)
         return 0;
-    return FRAME_AEAD_CHACHA20_POLY1305 | (crypto_is_fast(AEAD_AES_256_GCM) ? FRAME_AEAD_AES_256_GCM : 0);
+    bool aes = !e->options.no_aes && crypto_is_fast(AEAD_AES_256_GCM);
+    return FRAME_AEAD_CHACHA20_POLY1305 | (aes ? FRAME_AEAD_AES_256_GCM : 0);
 }
 
 void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_t aeads)

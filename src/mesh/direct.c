@@ -105,7 +105,9 @@ static void use(struct mesh *m, struct direct *x, struct candidate *c, uint64_t 
         x->used = now;
     }
     (void)look_at_traffic(m, x, now);
-    x->current = x->good = c;
+    x->current = c;
+    if (c->answered != 0)
+        x->good = c; /* where nothing ever answered is nothing to remember */
     x->lost = 0;
     x->answer_due = x->retry_due = 0;
     x->look_due = now + DIRECT_LOOK_TIME;
@@ -165,11 +167,15 @@ static void lose(struct mesh *m, struct direct *x, uint64_t now)
     retry_later(x, now);
 }
 
-/* Nobody uses it: its NAT bindings are let go of, and the relay is there for what comes next. */
+/* Nobody uses it: its NAT bindings are let go of, and the relay is there for what comes next. Without one they are
+ * kept: nothing else would be left. */
+static bool may_let_go(const struct direct *x, uint64_t now)
+{
+    return now - x->used >= DIRECT_IDLE_TIME && x->device->via && x->device->via->state == RELAY_UP;
+}
+
 static void let_go(struct mesh *m, struct direct *x, uint64_t now)
 {
-    if (!x->device->via || x->device->via->state != RELAY_UP)
-        return;
     stop_using(x);
     path_set_relayed(m, x->device, x->device->via, now);
     x->idle = true;
@@ -213,7 +219,7 @@ static void look_used(struct mesh *m, struct direct *x, uint64_t now)
     bool silent = p.sent > 0 && !p.heard;
     uint64_t idle = now - x->used;
     x->look_due = now + (idle < DIRECT_BUSY_TIME ? DIRECT_LOOK_TIME : DIRECT_QUIET_LOOK_TIME);
-    if (idle >= DIRECT_IDLE_TIME)
+    if (may_let_go(x, now))
         let_go(m, x, now);
     else if (silent || now >= x->probe_due)
         check(m, x, now);
@@ -312,6 +318,7 @@ bool direct_answered(struct mesh *m, struct device *d, const struct mesh_arrival
     c->due = 0;
     budget_prove(&m->budget, &c->endpoint, now);
     if (c == x->current) {
+        x->good = c;
         x->lost = 0;
         x->answer_due = 0;
         x->probe_due = now + DIRECT_KEEP_TIME;
@@ -398,9 +405,9 @@ static void spoke_direct(struct mesh *m, struct device *d, const struct mesh_way
     struct direct *x = direct_of(m, d);
     if (!x || !direct_may_probe(m, x))
         return;
-    (void)hint(m, x, &way->endpoint, now);
+    bool may_follow = hint(m, x, &way->endpoint, now); /* what it would draw there is bounded, too */
     struct candidate *c = candidate_find(x, &way->endpoint);
-    if (c && (d->path == MESH_PATH_NONE || (x->current && x->lost > 0)))
+    if (c && may_follow && (d->path == MESH_PATH_NONE || (x->current && x->lost > 0)))
         use(m, x, c, now);
     else if (c && x->current && c != x->current && now >= x->current->answered + DIRECT_LOOK_TIME)
         check(m, x, now);

@@ -77,6 +77,12 @@
 #define DIRECT_NOISE 112u               /* bytes around a frame: headers, padding, and that keepalive */
 #define FOLLOW_TIME (2 * SECOND)
 
+#define CARRIED_LOOK_TIME SECOND /* whether the other end of a relayed path fell silent */
+#define CARRIED_QUIET_LOOK_TIME (2 * SECOND)
+#define CARRIED_PROBE_TIME SECOND
+#define CARRIED_PROBES_LOST 3u /* in a row: the relay does not carry */
+#define CARRIED_AVOID_TIME (300 * SECOND)
+
 /* A timer that says whose it is. */
 enum alarm_kind {
     ALARM_RELAY,
@@ -86,6 +92,7 @@ enum alarm_kind {
     ALARM_PING,
     ALARM_HELLO,
     ALARM_DIRECT,
+    ALARM_CARRIED,
     ALARM_KINDS
 };
 struct alarm {
@@ -172,6 +179,16 @@ struct local_list {
     struct underlay list[FRAME_CANDIDATES_MAX];
 };
 
+/* ---- Relayed paths (carried.c) ---- */
+
+struct carried {
+    struct alarm alarm;
+    struct device *device;
+    uint64_t sent, received; /* in the session, at the last look */
+    uint64_t used;           /* when something passed, or should have */
+    uint32_t lost;           /* probes in a row */
+};
+
 /* ---- Devices ---- */
 
 struct device {
@@ -188,6 +205,9 @@ struct device {
     struct local_list *local; /* owned; at a relay: its private addresses, as it said */
     struct underlay heard;    /* directly, the last time; family 0: through a relay, or not at all */
     struct hello_wait hello;
+    struct carried carried;
+    struct device_id avoided; /* the relay that carried nothing to it, the last time */
+    uint64_t avoided_until;
     uint64_t followed;              /* to another relay, the last time */
     struct relay *relay;            /* owned; NULL unless it is one */
     struct permission *permissions; /* at a relay: with whom */
@@ -432,6 +452,17 @@ void direct_free(struct mesh *m, struct device *d);
 enum mesh_why direct_why(const struct mesh *m, const struct device *d);
 /* It was heard that way. */
 void path_heard(struct mesh *m, struct device *d, const struct mesh_way *way, uint64_t now);
+
+/* ---- carried.c ---- */
+
+void carried_init(struct device *d);
+/* Its path may have become a relayed one, or its first session was made. */
+void carried_watch(struct mesh *m, struct device *d, uint64_t now);
+void carried_end(struct mesh *m, struct device *d);
+/* What its relayed path led to was silence: the path is no more, and that relay is asked last for a while. */
+void carried_not(struct mesh *m, struct device *d, uint64_t now);
+bool carried_avoids(const struct device *d, const struct device_id *relay, uint64_t now);
+void carried_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
 
 /* ---- rendezvous.c ---- */
 

@@ -63,14 +63,29 @@ static void plan_best(struct mesh *m, struct introduction *i, const struct devic
         plan_relay(i, &best[n]);
 }
 
+/* A relay that carried nothing to it comes last. */
+static void put_off(struct mesh *m, struct introduction *i, uint64_t now)
+{
+    const struct device *d = devices_find(&m->devices, &i->target);
+    uint32_t at = 0;
+    while (d && at < i->relay_count && !carried_avoids(d, &i->relays[at], now))
+        at++;
+    if (!d || at == i->relay_count)
+        return;
+    struct device_id last = i->relays[at];
+    memmove(&i->relays[at], &i->relays[at + 1], (i->relay_count - at - 1) * sizeof(last));
+    i->relays[i->relay_count - 1] = last;
+}
+
 /* One more of its relays than it is said to keep, since one may have failed; then our own. */
-static void plan(struct mesh *m, struct introduction *i)
+static void plan(struct mesh *m, struct introduction *i, uint64_t now)
 {
     for (int answering = 1; answering >= 0 && i->relay_count == 0; answering--) {
         if (target_is_known(i))
             plan_best(m, i, &i->target, answering, RELAYS_WANTED + 1);
         plan_best(m, i, &m->self, answering, RELAYS_WANTED);
     }
+    put_off(m, i, now);
 }
 
 /* ---- Asking ---- */
@@ -163,7 +178,7 @@ static void begin(struct mesh *m, const struct wanted *w, uint64_t now)
         memcpy(i->sought, w->sought, w->len);
     else
         i->target = *w->id;
-    plan(m, i);
+    plan(m, i, now);
     if (i->relay_count > 0)
         ask(m, i, now);
     struct device *d = w->len == 0 && !any_relay_up(m) ? devices_find(&m->devices, w->id) : NULL;
@@ -305,12 +320,12 @@ void introduction_linked(struct mesh *m, const struct device *d)
 }
 
 /* The path led nowhere: whoever wants it asks anew. */
-static void meeting_alarm(struct mesh *m, struct introduction *i)
+static void meeting_alarm(struct mesh *m, struct introduction *i, uint64_t now)
 {
     struct device *d = devices_find(&m->devices, &i->target);
     release(m, i);
     if (d && !d->linked && d->path == MESH_PATH_RELAYED)
-        path_forget(m, d);
+        carried_not(m, d, now);
 }
 
 void introduction_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
@@ -323,7 +338,7 @@ void introduction_alarm(struct mesh *m, struct alarm *alarm, uint64_t now)
     else if (i->state == INTRODUCTION_LEARNING)
         rest(m, i, now);
     else if (i->state == INTRODUCTION_MEETING)
-        meeting_alarm(m, i);
+        meeting_alarm(m, i, now);
     else
         release(m, i);
 }

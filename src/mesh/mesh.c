@@ -95,7 +95,7 @@ static void ignore_heard(void *context, const struct device_id *from, uint32_t s
 /* Room for the timers of so many devices, each of which may be a relay. */
 static int reserve_timers(struct mesh *m, uint32_t devices)
 {
-    return timer_heap_reserve(&m->timers, INTRODUCTIONS_MAX + TELLS_MAX + PINGS_MAX + QUESTIONS_MAX + 3 * devices);
+    return timer_heap_reserve(&m->timers, INTRODUCTIONS_MAX + TELLS_MAX + PINGS_MAX + QUESTIONS_MAX + 4 * devices);
 }
 
 int mesh_new(struct mesh **out, struct crypto *c, const struct mesh_ops *ops)
@@ -189,6 +189,7 @@ void path_set_relayed(struct mesh *m, struct device *d, struct relay *via, uint6
     path_attach(m, d, via, now);
     d->path = MESH_PATH_RELAYED;
     m->ops.relayed(m->ops.context, &d->id, &via->device->id);
+    carried_watch(m, d, now);
 }
 
 /* A direct path stays. */
@@ -255,6 +256,7 @@ int mesh_device(struct mesh *m, const struct mesh_device *device, uint64_t now)
         if (reserve_timers(m, m->devices.count + 1) != 0 || devices_add(&m->devices, &device->id, &d) != 0)
             return ERROR_MEMORY;
         hello_init(d);
+        carried_init(d);
     }
     int error = update(m, d, device, now);
     introduction_device(m, d, now);
@@ -273,6 +275,7 @@ void mesh_device_gone(struct mesh *m, const struct device_id *id, uint64_t now)
     relay_remove(m, d, now);
     path_detach(d);
     direct_free(m, d);
+    carried_end(m, d);
     hello_unlinked(m, d);
     devices_remove(&m->devices, d);
 }
@@ -317,6 +320,7 @@ void mesh_link(struct mesh *m, const struct device_id *id, bool up, uint64_t now
     link_changed(m, d, up, now);
     if (up)
         direct_linked(m, d, first, now);
+    carried_watch(m, d, now);
 }
 
 void mesh_part(struct mesh *m, const struct device_id *a, const struct device_id *b)
@@ -428,7 +432,7 @@ void mesh_timer(struct mesh *m, uint64_t now)
         [ALARM_RELAY] = relay_alarm,   [ALARM_INTRODUCTION] = introduction_alarm,
         [ALARM_TELL] = tell_alarm,     [ALARM_QUESTION] = question_alarm,
         [ALARM_PING] = ping_alarm,     [ALARM_HELLO] = hello_alarm,
-        [ALARM_DIRECT] = direct_alarm,
+        [ALARM_DIRECT] = direct_alarm, [ALARM_CARRIED] = carried_alarm,
     };
     for (struct timer *t; (t = timer_heap_expire(&m->timers, now));) {
         struct alarm *alarm = (struct alarm *)t;

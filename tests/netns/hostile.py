@@ -2,11 +2,12 @@
 import contextlib
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 import plant as plants
 import statements
-from relay import Relay, device_of
+from relay import Device, Relay, device_of
 from running import wait_until
 
 POLICY = """\
@@ -57,6 +58,20 @@ class Network:
     def takes_over(self, *machines):
         """relay-2, from now on ours."""
         return Relay(self.relay_2, [self.device(machine) for machine in machines])
+
+
+class MadeUp:
+    """The ticket of nobody."""
+
+    def __init__(self):
+        self.device, self.opening = os.urandom(16), os.urandom(60)
+
+
+def device_that_is_down(machine, ticket):
+    """With its private key, for who speaks in its place."""
+    device = Device(machine.name, ticket, statements.static_public(machine))
+    device.private = (machine.state / "keys/static").read_bytes()
+    return device
 
 
 @contextlib.contextmanager

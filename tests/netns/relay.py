@@ -2,7 +2,7 @@
 of a relay that was one. It takes a machine over with its STATE, as whoever breaks into its host does.
 
 Left alone it is honest, but for the ledger, of which it serves nothing. What it does instead is told by replacing
-`carry`, `answer`, `tell` and `hello`, each a function of the relay's for one kind of what it may lie about.
+`carry`, `answer`, `tell`, `here_is` and `hello`, each a function of the relay's for one kind of what it may lie about.
 """
 import contextlib
 import heapq
@@ -65,9 +65,9 @@ class Relay:
         self.machine = machine
         self.private = (machine.state / "keys/static").read_bytes()
         self.gate, self.run = os.urandom(16), int.from_bytes(os.urandom(7), "big")
-        self.by_public = {device.public: device for device in devices}
-        self.by_code = {device.code: device for device in devices}
-        self.by_name = {device.name: device for device in devices}
+        self.by_public, self.by_code, self.by_name = {}, {}, {}
+        for device in devices:
+            self.know(device)
         self.sessions, self.latest, self.places = {}, {}, {}  # by index; by a device's public key
         self.heard, self.carried, self.raw = [], [], []       # (device, kind, fields); (from, to, message); datagrams
         self.statements = 0
@@ -82,8 +82,12 @@ class Relay:
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
+    def know(self, device):
+        self.by_public[device.public] = self.by_code[device.code] = self.by_name[device.name] = device
+
     def be_honest(self):
-        self.carry, self.answer, self.tell, self.hello = self.pass_on, self.introduce, self.announce, self.say_hello
+        self.carry, self.answer, self.tell, self.here_is, self.hello = \
+            self.pass_on, self.introduce, self.announce, self.here, self.say_hello
 
     def close(self):
         self.over = True
@@ -175,10 +179,10 @@ class Relay:
         elif kind == INTRODUCE and device and fields[2] == ACKNOWLEDGE:
             asker, number = self.asked.pop((device.id, fields[1]), (None, 0))
             if asker:
-                self.send(asker, self.here(device, number))
+                self.send(asker, self.here_is(device, number))
 
     def find(self, ask):
-        for device in self.by_public.values():
+        for device in list(self.by_public.values()):
             if ask.get(3) == device.id or ask.get(4) in device.addresses or ask.get(5) == device.name.encode():
                 return device
         return None

@@ -259,8 +259,10 @@ void plant_into_path(struct plant_node *n, peer_id id, const struct endpoint *by
     struct path path;
     reclaim_enter(&n->reader);
     struct peer *peer = tunnel_peer(n->tunnel, id);
+    n->plant->probing = true;
     if (peer && path_by(n, by, &path) && is_open(n, peer, &path))
         (void)!send_one(n, peer, &path, packet, (uint32_t)len);
+    n->plant->probing = false;
     reclaim_leave(&n->reader);
 }
 
@@ -338,8 +340,10 @@ static void send_to_candidates(struct plant_node *n, const struct tunnel_action 
         const struct endpoint *to = &known->candidates[i];
         bool same = to->family == action->send.to.family && to->port == action->send.to.port &&
                     memcmp(to->address, action->send.to.address, sizeof(to->address)) == 0;
+        n->plant->probing = true;
         if (!same)
             plant_send(n, to, action->send.bytes, action->send.len);
+        n->plant->probing = false;
     }
 }
 

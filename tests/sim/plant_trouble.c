@@ -148,12 +148,18 @@ static void talk(struct plant *p)
 {
     struct plant_node *n = any_node(p);
     struct plant_node *to = any_node(p);
+    uint16_t port = (uint16_t)(1000 + plant_below(p, 10));
+    for (uint32_t tries = plant_below(p, 60); tries > 0; tries--) { /* mostly who may */
+        if (plant_allows(p, p->policy_version, n->number, to->number, GRANT_UDP, port))
+            break;
+        to = any_node(p);
+    }
     plant_packet_send(n,
                       &(struct plant_packet){.from = (uint16_t)n->number,
                                              .to = (uint16_t)to->number,
                                              .claimed = (uint16_t)n->number,
                                              .sport = (uint16_t)(1500 + plant_below(p, 3)),
-                                             .dport = (uint16_t)(1000 + plant_below(p, 10)),
+                                             .dport = port,
                                              .ipv6 = plant_chance(p, 128),
                                              .answer = plant_chance(p, 128)},
                       !n->hostile);

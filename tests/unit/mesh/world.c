@@ -86,7 +86,7 @@ static bool get_there(struct world *w, uint32_t from, uint32_t to, const struct 
     if (way->kind != MESH_PATH_RELAYED || !sessions || !carry(w, from, r, &at_relay.endpoint))
         return false;
     hear(w, r, from, &at_relay);
-    return w->session[r][to] && w->session[to][r] && w->nodes[r].permit[from][to] &&
+    return w->session[r][to] && w->session[to][r] && w->nodes[r].permit[from][to] && !w->nodes[r].drops &&
            carry(w, r, to, &at_other.endpoint);
 }
 

@@ -23,6 +23,7 @@ struct node {
     struct device_id id;
     uint32_t number;
     bool relay, alive;
+    bool drops; /* a relay that answers for itself, and carries nothing */
     /* What its engine was told, by the other's number. */
     enum mesh_path_kind path[NODES_MAX];
     uint32_t via[NODES_MAX];
