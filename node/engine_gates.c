@@ -3,7 +3,10 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "engine_node.h"
+
+#define KEEP_INTERVAL (10 * SECOND)
 
 void engine_gates_clear(struct engine_gates *g)
 {
@@ -72,12 +75,16 @@ static struct ipc_gate gate_of(const uint8_t static_key[IPC_PUBLIC_SIZE], const 
     return made;
 }
 
-void gates_heard(struct engine_node *n, const struct engine_device *d, const uint8_t gate[IPC_GATE_SIZE])
+/* Whoever tells another each time fills no queue: what comes too soon is kept when it is told again. */
+void gates_heard(struct engine_node *n, struct engine_device *d, const uint8_t gate[IPC_GATE_SIZE])
 {
     struct ipc_gate made = gate_of(d->static_key, gate);
+    uint64_t now = engine_node_now();
     engine_set_gate(n->engine, d->peer, gate);
-    if (note(&n->gates, &made))
-        tell_gate(n, &made);
+    if ((d->gate_kept != 0 && now < d->gate_kept + KEEP_INTERVAL) || !note(&n->gates, &made))
+        return;
+    d->gate_kept = now;
+    tell_gate(n, &made);
 }
 
 void gates_apply(struct engine_node *n, const struct engine_device *d)
