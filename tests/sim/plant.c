@@ -385,6 +385,12 @@ static const char *const found_as[PLANT_FLAWS] = {
     [PLANT_DEAF] = "healed for long enough, all heads",
     [PLANT_FORGETFUL] = "no byte goes to a stranger",
     [PLANT_ANY_SIGNER] = "nobody is",
+    [PLANT_NO_BUDGET] = "no node can be aimed at",
+    [PLANT_FOLLOWS] = "no node can be aimed at",
+    [PLANT_KEEPS_TO_ITSELF] = "no byte goes to who was taken away",
+    [PLANT_SAME_GATE] = "nobody's gate key",
+    [PLANT_KEEPS_PERMITS] = "no relay passes on",
+    [PLANT_ANY_WAY] = "no node can be aimed at",
 };
 
 /* Within a few seeds: a flaw does not show in every life. */

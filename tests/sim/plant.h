@@ -271,8 +271,8 @@ struct plant_pair {
 /* Two who speak in a healed network. */
 struct plant_road {
     uint16_t from, to, port;
-    bool fresh, broken;   /* they had no session before; no datagram passes directly */
-    uint64_t met, direct; /* 0: not yet */
+    bool fresh, broken, limited; /* they had no session before; no datagram passes directly; by the budget */
+    uint64_t met, direct;        /* 0: not yet */
 };
 
 /* Flaws put in on purpose, so that the invariants are seen to hold something. */
@@ -334,7 +334,7 @@ struct plant {
     uint32_t flight_count, flight_room;
     struct plant_captured captured[PLANT_CAPTURED];
     uint32_t captured_count;
-    bool relay_is_hostile;
+    bool relay_is_hostile, relay_is_quiet; /* the hostile one; it says nothing at all */
 
     struct plant_packet *packets;
     uint32_t packet_count, packet_room;
@@ -498,6 +498,8 @@ void plant_heal(struct plant *p);
 void plant_hostilities(struct plant *p);
 /* Everything that was captured on its way to a node, once more. */
 void plant_replay_all(struct plant_node *n);
+/* A list of candidates that are none. */
+size_t plant_lies(struct plant *p, uint8_t out[FRAME_CANDIDATES_SIZE]);
 /* What goes to a victim is read there, by friends of hostile members. */
 void plant_overheard(struct plant_node *from, const struct endpoint *to, const uint8_t *bytes, size_t len);
 

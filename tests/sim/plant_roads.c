@@ -42,6 +42,11 @@ static bool both_direct(struct plant *p, const struct plant_road *r)
     return is_direct(node(p, r->from), node(p, r->to)) && is_direct(node(p, r->to), node(p, r->from));
 }
 
+static bool is_limited(struct plant_node *n, const struct plant_node *other)
+{
+    return mesh_why(n->mesh, &other->invite.id) == MESH_WHY_LIMITED;
+}
+
 /* ---- Choosing ---- */
 
 static bool is_taken(const struct plant *p, uint32_t a, uint32_t b)
@@ -96,6 +101,7 @@ static void note_sessions(struct plant *p)
         struct plant_node *a = node(p, r->from), *b = node(p, r->to);
         if (r->met == 0 && a->on && b->on && has_session(a, b) && has_session(b, a))
             r->met = p->now;
+        r->limited |= a->on && b->on && (is_limited(a, b) || is_limited(b, a));
         if (r->met != 0 && r->direct == 0 && both_direct(p, r))
             r->direct = p->now;
     }
@@ -138,11 +144,6 @@ static bool has_reason(struct plant_node *n, const struct plant_node *other)
     return is_direct(n, other) || mesh_why(n->mesh, &other->invite.id) != MESH_WHY_NONE;
 }
 
-static bool is_limited(struct plant_node *n, const struct plant_node *other)
-{
-    return mesh_why(n->mesh, &other->invite.id) == MESH_WHY_LIMITED;
-}
-
 static void check_road(struct plant *p, const struct plant_road *r)
 {
     struct plant_node *a = node(p, r->from), *b = node(p, r->to);
@@ -152,7 +153,7 @@ static void check_road(struct plant *p, const struct plant_road *r)
     }
     if (!has_reason(a, b) || !has_reason(b, a))
         plant_fail(p, a, "who is not reached directly is so for a reason");
-    if (!r->fresh || is_limited(a, b) || is_limited(b, a))
+    if (!r->fresh || r->limited)
         return;
     if (plant_may_meet(p, a, b) && (r->direct == 0 || r->direct > r->met + DIRECT_WITHIN + STEP))
         plant_fail(p, a, "who may be reached directly is, within 2 s of the first session");
@@ -171,8 +172,8 @@ static void check_direct_again(struct plant *p)
 {
     for (uint32_t i = 0; i < p->road_count && !p->failure; i++) {
         const struct plant_road *r = &p->roads[i];
-        struct plant_node *a = node(p, r->from), *b = node(p, r->to);
-        if (r->direct != 0 && !is_limited(a, b) && !is_limited(b, a) && !both_direct(p, r))
+        struct plant_node *a = node(p, r->from);
+        if (r->direct != 0 && !r->limited && !both_direct(p, r))
             plant_fail(p, a, "who was reached directly is again, when there is something to say");
     }
 }
@@ -256,7 +257,9 @@ static void check_permits(struct plant *p, struct plant_node *n, const struct pl
 
 void plant_check_taken_away(struct plant *p, const struct plant_node *from, const struct plant_node *to)
 {
-    if (p->taken == to && p->now >= p->taken_at && (from->heard_of || p->now >= p->taken_by_all_at) && from != to)
+    bool is_member = !from->invite.isolated && !from->invite.revoked && !from->was_ahead;
+    if (p->taken == to && is_member && p->now >= p->taken_at && (from->heard_of || p->now >= p->taken_by_all_at) &&
+        from != to)
         plant_fail(p, from, "no byte goes to who was taken away");
 }
 
@@ -264,9 +267,10 @@ static void check_taken(struct plant *p)
 {
     for (uint32_t i = 0; i < p->node_count && !p->failure; i++) {
         struct plant_node *n = node(p, i);
-        if (!n->on || n == p->taken || !n->member || !(n->heard_of || p->now >= p->taken_by_all_at))
+        if (!n->on || n->invite.isolated || n->invite.revoked || n->was_ahead || !n->member ||
+            !(n->heard_of || p->now >= p->taken_by_all_at))
             continue;
-        if (!n->was_ahead && plant_peer_by_id(n, &p->taken->invite.id))
+        if (plant_peer_by_id(n, &p->taken->invite.id))
             plant_fail(p, n, "who was taken away is nobody's peer");
         check_gate(p, n, p->taken);
         check_permits(p, n, p->taken);

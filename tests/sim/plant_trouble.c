@@ -102,6 +102,7 @@ static void cut_hub(struct plant *p)
 static void change_relay(struct plant *p)
 {
     p->relay_is_hostile = !p->relay_is_hostile;
+    p->relay_is_quiet = p->relay_is_hostile && plant_chance(p, 60);
 }
 
 static void change_store(struct plant *p)
@@ -192,7 +193,7 @@ void plant_heal(struct plant *p)
     memset(&p->weather, 0, sizeof(p->weather));
     p->weather.delay = 20 * PLANT_MS;
     p->weather.jitter = 30 * PLANT_MS;
-    p->relay_is_hostile = p->store_fails = false;
+    p->relay_is_hostile = p->relay_is_quiet = p->store_fails = false;
     for (uint32_t i = 0; i < PLANT_SITES; i++)
         p->sites[i].cut = false;
     for (uint32_t i = 0; i < p->node_count; i++) {

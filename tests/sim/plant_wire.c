@@ -97,7 +97,7 @@ static void toward_victim(struct plant_node *from, const struct endpoint *to, si
     aim->others += !p->probing;
     p->victim_bytes += len;
     p->victim_datagrams++;
-    if (aim->probes > PLANT_AIM_MAX || aim->others > PLANT_AIM_OTHERS_MAX)
+    if (!from->hostile && (aim->probes > PLANT_AIM_MAX || aim->others > PLANT_AIM_OTHERS_MAX))
         plant_fail(p, from, "no node can be aimed at who is no member");
 }
 
@@ -106,12 +106,14 @@ static bool is_relay(const struct plant_node *n)
     return n->invite.relay;
 }
 
-/* Somebody on the way is quicker, and forges the source. Relays follow whoever is authentic, as WireGuard does. */
+/* Somebody on the way is quicker, and forges the source. Relays follow whoever is authentic, as WireGuard does.
+ * Not for hostile members, who read where the victim is: who reads there and sends from there is there. */
 static void race(struct plant *p, const struct plant_flight *what, const uint8_t *bytes, size_t len)
 {
     struct plant_flight copy = *what;
     struct plant_node *to = plant_nat_in(p, what->site, &what->from, &what->to);
-    if (!to || is_relay(to) || is_relay(&p->nodes[what->sender]) || bytes[0] < MESSAGE_TRANSPORT)
+    if (!to || is_relay(to) || is_relay(&p->nodes[what->sender]) || p->nodes[what->sender].hostile ||
+        bytes[0] < MESSAGE_TRANSPORT)
         return;
     copy.from = plant_victim(plant_below(p, PLANT_VICTIMS));
     copy.target = to->number;
@@ -128,6 +130,8 @@ void plant_send(struct plant_node *from, const struct endpoint *to, const uint8_
                                 .sender = (uint16_t)from->number,
                                 .target = PLANT_NOBODY,
                                 .site = plant_is_private(to) ? from->site : 0};
+    if (p->relay_is_quiet && from->number == PLANT_HOSTILE_RELAY)
+        return;
     p->datagrams++;
     from->sent++;
     plant_must(len <= PLANT_DATAGRAM_MAX, "a datagram is no longer than any may be");
