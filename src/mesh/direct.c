@@ -517,6 +517,8 @@ void direct_hope(struct mesh *m, struct device *d, uint64_t now)
 void direct_linked(struct mesh *m, struct device *d, bool first, uint64_t now)
 {
     struct direct *x = d->direct;
+    if (first && m->ops.send_by && d->path == MESH_PATH_RELAYED && is_member(d) && !d->has_endpoint)
+        local_tell_peer(m, d); /* what an introduction said of us may be old */
     if (!x)
         return;
     offer_over(m, x);

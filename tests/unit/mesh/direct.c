@@ -320,6 +320,24 @@ static void an_idle_pair_lets_go_and_is_direct_again_when_it_talks(void **state)
     world_free(w);
 }
 
+static void an_idle_pair_without_relays_keeps_its_path(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
+    w->net.timeout = 30 * SECOND;
+    world_kill(w, 0);
+    world_kill(w, 1);
+    world_run(w, 20 * SECOND);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
+    world_run(w, 200 * SECOND);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = true;
+    uint32_t arrived = w->nodes[B].arrived[A];
+    world_run(w, SECOND);
+    assert_in_range(w->nodes[B].arrived[A] - arrived, 9, 11);
+    assert_true(both_direct(w, A, B));
+    world_free(w);
+}
+
 /* Only one talks, and what it says is not answered. */
 static void a_flow_in_one_direction_stays_direct(void **state)
 {
@@ -631,6 +649,7 @@ int main(void)
         cmocka_unit_test(a_nat_that_forgets_is_survived),
         cmocka_unit_test(bindings_are_kept_while_little_is_said),
         cmocka_unit_test(an_idle_pair_lets_go_and_is_direct_again_when_it_talks),
+        cmocka_unit_test(an_idle_pair_without_relays_keeps_its_path),
         cmocka_unit_test(an_idle_pair_is_direct_again_when_somebody_pings),
         cmocka_unit_test(a_flow_in_one_direction_stays_direct),
         cmocka_unit_test(known_peers_meet_again_without_any_relay),
