@@ -30,13 +30,14 @@ class End:
 
 class Members:
     """sensor and broker are reached through relays alone, public directly; nobody may speak with outsider, and revoked was
-    one of the sensors. ghosts are brokers that are not up."""
+    one of the sensors, as doomed is. ghosts are brokers that are not up."""
 
     def __init__(self, net):
         self.net, self.plant = net, net.plant
         self.sensor = net.add("sensor", "a", ["sensors"])
         self.broker = net.add("broker", "b", ["brokers"])
         self.public = net.add("public", None, ["brokers"], up=f"--listen {plants.PORT}")
+        self.doomed = net.add("doomed", "a", ["sensors"])
         self.outsider = net.add("outsider", "b", [], up=None)
         self.revoked = net.add("revoked", "b", ["sensors"], up=None)
         self.ghosts = [net.add("ghost", "b", ["brokers"], up=None) for _ in range(3)]
@@ -45,7 +46,7 @@ class Members:
         self.relay = None
 
     def take_over(self):
-        self.relay = self.net.takes_over(self.sensor, self.broker, self.public)
+        self.relay = self.net.takes_over(self.sensor, self.broker, self.public, self.doomed)
         for machine in (self.outsider, self.revoked, *self.ghosts):
             self.relay.know(hostile.device_that_is_down(machine, self.net.tickets[machine.name]))
         self.a, self.b = (self.relay[machine.name] for machine in (self.sensor, self.broker))
@@ -443,8 +444,7 @@ def test_what_is_replayed_draws_nothing(members, relay, restarted):
 # The rest
 
 def test_a_take_away_that_it_withholds_comes_by_the_other(members, relay):
-    doomed = members.net.add("doomed", "a", ["sensors"])
-    relay.know(members.net.device(doomed))
+    doomed = members.doomed
     wait_until(lambda: doomed.host.ping(members.broker.address(), deadline=2), 20, "they talk")
     members.net.operator.nightjar(f"revoke {doomed.name} --reason test --yes")
     started = time.monotonic()
@@ -452,6 +452,15 @@ def test_a_take_away_that_it_withholds_comes_by_the_other(members, relay):
     print(f"silence {time.monotonic() - started:.1f} s after the command's end")
     stays(lambda: not doomed.host.ping(members.broker.address(), deadline=1), 3)
     members.pings_go_on(50)
+
+
+def test_who_joins_does_so_by_the_other(members, relay):
+    """Its door lets in whoever holds a ticket, and says nothing more."""
+    started = time.monotonic()
+    name, ticket = members.net.invite("late", ["sensors"])
+    late = members.plant.machine(name, "a")
+    late.join(ticket)
+    print(f"joined {time.monotonic() - started:.1f} s after it was invited")
 
 
 def test_a_wrong_gate_key_ends_no_handshake(members, relay):
