@@ -8,9 +8,11 @@ RELAYED_MTU = 1360  # of those that go by way of a relay: it is Nightjar's, whic
 BARE, OURS, GO, NEBULA = "bare wire", "Nightjar wg-peer", "wireguard-go", "Nebula"
 STRAIGHT, RELAYED, NEBULA_RELAYED = "wg-peer, straight", "Nightjar, relayed", "Nebula, relayed"
 
+DIRECT, DIRECT_CHACHA, DIRECT_RELAYED = "Nightjar, direct", "same, ChaCha20", "same, relayed"
+
 # near, far: the two hosts. address: where far is reached from near. processes: all that carry it, of both ends and a
-# relay; none for the bare wire.
-Contender = namedtuple("Contender", "name near far address processes")
+# relay; none for the bare wire. prepare: to be called before each turn.
+Contender = namedtuple("Contender", "name near far address processes prepare", defaults=[lambda: None])
 
 NEBULA_CONFIG = """\
 pki: {{ca: {dir}/ca.crt, cert: {dir}/{name}.crt, key: {dir}/{name}.key}}

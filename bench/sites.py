@@ -46,6 +46,7 @@ class Sites:
             conf.write(f"relay_rate={RELAY_MBITS}\n")
         plant.hub.up()
         plant.operator.up()
+        wait_until(lambda: plant.operator.head() == plant.hub.head(), 20, "the operator's machine sees the hub's join")
         plant.add("device-a", site="a", groups=["joiners"])
         plant.add("device-b", site="b")
         plant.publish(POLICY)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proc/spawn.h"
+#include "roles.h"
 #include "wire/message.h"
 
 #define SELF "/proc/self/exe"
@@ -102,10 +103,10 @@ static void wire_world(struct wiring *w, const struct place *place, const struct
     wire(w, PROC_STATE, ways->control, STATE_FD_CONTROL);
 }
 
-static int start_role(const struct wiring *w, struct children *c, enum proc_role role)
+static int start_role(const struct wiring *w, struct children *c, enum proc_role role, const struct conf *conf)
 {
-    char name[] = "nightjard", argument[32];
-    char *argv[] = {name, argument, NULL};
+    char name[] = "nightjard", argument[32], aead[] = ROLE_CHACHA20;
+    char *argv[] = {name, argument, role == PROC_ENGINE && conf->chacha20 ? aead : NULL, NULL};
     snprintf(argument, sizeof(argument), "--role=%s", proc_role_name(role));
     const struct spawn what = {.path = SELF, .argv = argv, .fds = w->fds[role], .fd_count = w->counts[role]};
     return spawn_start(&c->roles[role].pid, &what);
@@ -122,7 +123,7 @@ int children_start(struct children *c, const struct place *place, const struct w
         error = wire_parent(&w, c, started[i]);
     wire_world(&w, place, ways);
     for (size_t i = 0; i < STARTED && error == 0; i++)
-        error = start_role(&w, c, started[i]);
+        error = start_role(&w, c, started[i], &place->conf);
     for (size_t i = 0; i < w.made_count; i++)
         close(w.made[i]);
     return error;

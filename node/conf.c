@@ -1,6 +1,5 @@
 #include "conf.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,10 +53,21 @@ static const char *take_relay_rate(struct conf *c, const char *value)
     return NULL;
 }
 
+static const char *take_aead(struct conf *c, const char *value)
+{
+    if (c->chacha20)
+        return "The AEAD is given twice.";
+    if (strcmp(value, "chacha20") != 0)
+        return "The only AEAD that can be asked for is chacha20.";
+    c->chacha20 = true;
+    return NULL;
+}
+
 static const struct {
     const char *key;
     const char *(*take)(struct conf *c, const char *value);
-} keys[] = {{"port", take_port}, {"tun", take_tun}, {"keep", take_keep}, {"relay_rate", take_relay_rate}};
+} keys[] = {
+    {"port", take_port}, {"tun", take_tun}, {"keep", take_keep}, {"relay_rate", take_relay_rate}, {"aead", take_aead}};
 
 /* NULL, or what is wrong. */
 static const char *take_line(struct conf *c, char *line)
@@ -71,7 +81,7 @@ static const char *take_line(struct conf *c, char *line)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(keys[i].key, line) == 0)
             return keys[i].take(c, equals + 1);
-    return "The keys are port, tun, keep and relay_rate.";
+    return "The keys are port, tun, keep, relay_rate and aead.";
 }
 
 /* The length of the line that begins at `at`, its end not counted. */

@@ -2,6 +2,7 @@
 #ifndef NODE_CONF_H
 #define NODE_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct conf {
     uint16_t port;              /* port=51820; 0: none yet */
     char tun[CONF_TUN_MAX + 1]; /* tun=nj0; empty: the first free of nj0, nj1, ... */
     struct keep keep;           /* keep=tcp/22, any number of lines */
+    bool chacha20;              /* aead=chacha20: native transport without AES; for measurements */
     uint32_t relay_rate;        /* relay_rate=1000: Mb/s of each origin, as a relay; 0: the default */
 };
 

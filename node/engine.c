@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -165,6 +166,7 @@ static int open_engine(struct engine_node *n, struct tun *tun)
     struct engine_options options = {.dark = true,
                                      .police = true,
                                      .adopt_udp = true,
+                                     .no_aes = n->no_aes,
                                      .udp4 = is_open(ENGINE_FD_UDP4) ? ENGINE_FD_UDP4 : -1,
                                      .udp6 = is_open(ENGINE_FD_UDP6) ? ENGINE_FD_UDP6 : -1};
     mesh_glue_options(n, &options);
@@ -225,9 +227,9 @@ static int serve(struct engine_node *n)
     return error == 0 ? run(n) : error;
 }
 
-int engine_main(void)
+int engine_main(const char *option)
 {
-    struct engine_node n = {.timer_fd = -1};
+    struct engine_node n = {.timer_fd = -1, .no_aes = option && strcmp(option, ROLE_CHACHA20) == 0};
     int error = crypto_new(&n.crypto, CRYPTO_BULK_OPENSSL); /* first: it reads files */
     if (error == 0) {
         error = serve(&n);

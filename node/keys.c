@@ -84,8 +84,9 @@ static int run(struct crypto *c, struct keys_links *l)
     return error;
 }
 
-int keys_main(void)
+int keys_main(const char *option)
 {
+    (void)option;
     const struct drop drop = {.role = PROC_KEYS,
                               .fds = DROP_FD(PROC_FD_PARENT) | DROP_FD(KEYS_FD_ENGINE) | DROP_FD(KEYS_FD_STATE) |
                                      DROP_FD(KEYS_FD_DIR)};

@@ -24,7 +24,7 @@ static const char help[] =
 
 static const struct {
     const char *name;
-    int (*main)(void);
+    int (*main)(const char *option);
 } roles[] = {
     {"keys", keys_main},
     {"engine", engine_main},
@@ -38,11 +38,11 @@ static bool has_parent(void)
     return fstat(PROC_FD_PARENT, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-static int run_role(const char *name)
+static int run_role(const char *name, const char *option)
 {
     for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
         if (strcmp(roles[i].name, name) == 0 && has_parent())
-            return roles[i].main();
+            return roles[i].main(option);
     fprintf(stderr, "nightjard: --role is for nightjard itself.\n");
     return EXIT_USAGE;
 }
@@ -52,8 +52,8 @@ int main(int argc, char **argv)
     struct options options;
     char complaint[256];
     const char *state = getenv("NIGHTJAR_STATE");
-    if (argc == 2 && strncmp(argv[1], ROLE, strlen(ROLE)) == 0)
-        return run_role(argv[1] + strlen(ROLE));
+    if (argc >= 2 && argc <= 3 && strncmp(argv[1], ROLE, strlen(ROLE)) == 0)
+        return run_role(argv[1] + strlen(ROLE), argv[2]);
     if (options_parse(&options, argc, argv, state && *state ? state : STATE_DEFAULT, complaint) != 0) {
         fprintf(stderr, "nightjard: %s\n", complaint);
         return EXIT_USAGE;

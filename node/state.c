@@ -78,8 +78,9 @@ static int run(struct state_setup *setup)
     return error ? error : serve(setup);
 }
 
-int state_main(void)
+int state_main(const char *option)
 {
+    (void)option;
     struct state_setup setup = {.ledger = files_in(STATE_FD_LEDGER),
                                 .openings = files_in(STATE_FD_OPENINGS),
                                 .outbox = files_in(STATE_FD_OUTBOX),

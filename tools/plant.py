@@ -196,6 +196,10 @@ class Plant:
 
     endpoint = property(lambda self: f"{self.hub.host.v4}:{PORT}")
 
+    def adopt(self, host):
+        """A machine that is no member yet, on a host that was wired by the caller."""
+        return self._machine(host)
+
     # a network
 
     def init(self):

@@ -44,6 +44,11 @@ void engine_set_silent(struct engine *e, peer_id peer, bool silent)
     tunnel_peer_set_silent(e->tunnel, peer, silent);
 }
 
+void engine_set_passive(struct engine *e, peer_id peer, bool passive)
+{
+    tunnel_peer_set_passive(e->tunnel, peer, passive);
+}
+
 int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer)
 {
     return tunnel_set_second_key(e->tunnel, public_key, peer);
@@ -74,7 +79,8 @@ uint64_t engine_aeads(const struct engine *e)
 {
     if (e->options.no_native)
         return 0;
-    return FRAME_AEAD_CHACHA20_POLY1305 | (crypto_is_fast(AEAD_AES_256_GCM) ? FRAME_AEAD_AES_256_GCM : 0);
+    bool aes = !e->options.no_aes && crypto_is_fast(AEAD_AES_256_GCM);
+    return FRAME_AEAD_CHACHA20_POLY1305 | (aes ? FRAME_AEAD_AES_256_GCM : 0);
 }
 
 void engine_set_native(struct engine *e, peer_id peer, uint32_t session, uint64_t aeads)

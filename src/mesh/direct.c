@@ -105,7 +105,9 @@ static void use(struct mesh *m, struct direct *x, struct candidate *c, uint64_t 
         x->used = now;
     }
     (void)look_at_traffic(m, x, now);
-    x->current = x->good = c;
+    x->current = c;
+    if (c->answered != 0)
+        x->good = c; /* where nothing ever answered is nothing to remember */
     x->lost = 0;
     x->answer_due = x->retry_due = 0;
     x->look_due = now + DIRECT_LOOK_TIME;
@@ -165,11 +167,15 @@ static void lose(struct mesh *m, struct direct *x, uint64_t now)
     retry_later(x, now);
 }
 
-/* Nobody uses it: its NAT bindings are let go of, and the relay is there for what comes next. */
+/* Nobody uses it: its NAT bindings are let go of, and the relay is there for what comes next. Without one they are
+ * kept: nothing else would be left. */
+static bool may_let_go(const struct direct *x, uint64_t now)
+{
+    return now - x->used >= DIRECT_IDLE_TIME && x->device->via && x->device->via->state == RELAY_UP;
+}
+
 static void let_go(struct mesh *m, struct direct *x, uint64_t now)
 {
-    if (!x->device->via || x->device->via->state != RELAY_UP)
-        return;
     stop_using(x);
     path_set_relayed(m, x->device, x->device->via, now);
     x->idle = true;
@@ -191,7 +197,7 @@ static void check(struct mesh *m, struct direct *x, uint64_t now)
     if (!x->current || x->answer_due != 0)
         return;
     x->answer_due = now + patience(x->current);
-    if (x->current->answered != 0 || budget_take(&m->budget, &x->current->endpoint, 1, now))
+    if (x->current->answered != 0 || budget_take(&m->budget, &x->current->endpoint, 1, x->current->hearsay, now))
         candidate_probe(m, x, x->current, now);
 }
 
@@ -213,7 +219,7 @@ static void look_used(struct mesh *m, struct direct *x, uint64_t now)
     bool silent = p.sent > 0 && !p.heard;
     uint64_t idle = now - x->used;
     x->look_due = now + (idle < DIRECT_BUSY_TIME ? DIRECT_LOOK_TIME : DIRECT_QUIET_LOOK_TIME);
-    if (idle >= DIRECT_IDLE_TIME)
+    if (may_let_go(x, now))
         let_go(m, x, now);
     else if (silent || now >= x->probe_due)
         check(m, x, now);
@@ -312,6 +318,7 @@ bool direct_answered(struct mesh *m, struct device *d, const struct mesh_arrival
     c->due = 0;
     budget_prove(&m->budget, &c->endpoint, now);
     if (c == x->current) {
+        x->good = c;
         x->lost = 0;
         x->answer_due = 0;
         x->probe_due = now + DIRECT_KEEP_TIME;
@@ -338,7 +345,7 @@ static bool hint(struct mesh *m, struct direct *x, const struct underlay *where,
 {
     struct candidate *c = candidate_find(x, where);
     bool proven = c && c->answered != 0 && now < c->answered + BUDGET_TIME;
-    if (proven && (c == x->current || x->current))
+    if (proven && x->current)
         return true;
     if (!c && too_many_hints(x, now)) {
         m->counters.flooding++;
@@ -347,7 +354,8 @@ static bool hint(struct mesh *m, struct direct *x, const struct underlay *where,
     c = c ? c : candidate_add(m, x, where, false);
     if (!c)
         return false;
-    bool answer = proven || budget_take(&m->budget, where, 1, now);
+    c->hearsay = false;
+    bool answer = proven || budget_take(&m->budget, where, 1, false, now);
     if (c != x->current && (c->tries < DIRECT_TRIES || now >= c->sent_last + DIRECT_AGAIN_TIME))
         attempt_one(m, x, c, now);
     rearm(m, x);
@@ -397,9 +405,9 @@ static void spoke_direct(struct mesh *m, struct device *d, const struct mesh_way
     struct direct *x = direct_of(m, d);
     if (!x || !direct_may_probe(m, x))
         return;
-    (void)hint(m, x, &way->endpoint, now);
+    bool may_follow = hint(m, x, &way->endpoint, now); /* what it would draw there is bounded, too */
     struct candidate *c = candidate_find(x, &way->endpoint);
-    if (c && (d->path == MESH_PATH_NONE || (x->current && x->lost > 0)))
+    if (c && may_follow && (d->path == MESH_PATH_NONE || (x->current && x->lost > 0)))
         use(m, x, c, now);
     else if (c && x->current && c != x->current && now >= x->current->answered + DIRECT_LOOK_TIME)
         check(m, x, now);
@@ -437,17 +445,23 @@ void path_heard(struct mesh *m, struct device *d, const struct mesh_way *way, ui
 /* ---- From the rest of the mesh ---- */
 
 /* New places are hints, too. */
-static void take_given(struct mesh *m, struct direct *x, const struct underlay *where, uint64_t now)
+static void take_given(struct mesh *m, struct direct *x, const struct underlay *where, bool hearsay, uint64_t now)
 {
-    if (candidate_find(x, where))
+    struct candidate *c = candidate_find(x, where);
+    if (c) {
+        c->hearsay = c->hearsay && hearsay;
         return;
-    if (too_many_hints(x, now))
+    }
+    if (too_many_hints(x, now)) {
         m->counters.flooding++;
-    else
-        (void)candidate_add(m, x, where, true);
+        return;
+    }
+    c = candidate_add(m, x, where, true);
+    if (c)
+        c->hearsay = hearsay;
 }
 
-void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint64_t now)
+void direct_given(struct mesh *m, struct device *d, struct frame_view list, bool hearsay, uint64_t now)
 {
     struct underlay all[FRAME_CANDIDATES_MAX];
     uint32_t count = frame_candidates_get(list, all);
@@ -456,7 +470,7 @@ void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint
         return;
     candidates_keep_given(x, all, count);
     for (uint32_t n = 0; n < count; n++)
-        take_given(m, x, &all[n], now);
+        take_given(m, x, &all[n], hearsay, now);
     if (d->linked && d->path != MESH_PATH_DIRECT)
         attempt_all(m, x, now);
     rearm(m, x);
@@ -472,10 +486,12 @@ void direct_offer(struct mesh *m, struct device *d, uint64_t now)
         struct candidate *c = &x->list[n];
         if (c->endpoint.family == 0)
             continue;
-        c->limited = !budget_take(&m->budget, &c->endpoint, DIRECT_TRIES, now);
+        c->limited = !budget_take(&m->budget, &c->endpoint, DIRECT_TRIES, c->hearsay, now);
         m->counters.limited += c->limited;
-        if (!c->limited)
-            list[count++] = c->endpoint;
+        if (c->limited)
+            continue;
+        budget_reserve(&m->budget, &c->endpoint, now + DIRECT_OFFER_TIME);
+        list[count++] = c->endpoint;
     }
     if (count == 0)
         return;

@@ -1,5 +1,6 @@
 """A member (or a ticket's holder) that speaks to a relay as it pleases: WireGuard and control frames in plain Python."""
 import contextlib
+import os
 import time
 
 import noise
@@ -56,6 +57,11 @@ class Rogue:
             elif inner and inner[0] >> 4 == 0:
                 fields, end_of_item = decode(inner, 1)
                 yield inner[0], fields, inner[:end_of_item]
+
+    def hello(self, aeads=1):
+        """Says hello, and gives what the relay's says: {key: value}."""
+        self.send(HELLO, {1: 1, 2: 1, 3: aeads, 4: 0, 6: int.from_bytes(os.urandom(7), "big") + 1})
+        return next(fields for kind, fields, _ in self.frames(5) if kind == HELLO)
 
     def part(self, what, since, to, offset, patience=1.5, tries=3):
         """Of a blob; None: no answer."""

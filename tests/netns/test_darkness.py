@@ -1,168 +1,20 @@
 """No stranger draws a byte from a darkened member, alive, dead, starting or stopping; each silence has its control."""
-import contextlib
 import os
-import signal
 import socket
-import subprocess
-import threading
 import time
-
-import pytest
 
 import noise
 import plant as plants
+import pytest
 import statements
-from probes import address_family, costly
-from running import stays, wait_until
+from darkness import (KEPT, MEMBERS, OTHER, USUAL_UDP, answer, connects, dark, incessantly, kill, member, prod,  # noqa: F401
+                      scan, scanned, wireguard_messages)
+from probes import address_family
+from running import wait_until
 
 pytestmark = pytest.mark.deadline(60)
 
-POLICY = """\
-allow:
-  - {from: sensors, to: brokers, tcp: [1883], icmp: any}
-"""
-KEPT, OTHER = 22, 8080
-USUAL_UDP = "53,67,68,69,123,137,161,443,500,514,546,547,1194,1701,1900,4500,5353,5683,51820,51821"
 VERSIONS = pytest.mark.parametrize("version", [4, 6], ids=["v4", "v6"])
-MEMBERS = ("hub", "operator", "sensor-7", "broker-1")
-LISTEN = """\
-import socket, threading
-def serve(port):
-    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) as server:
-        while True:
-            connection, _ = server.accept()
-            connection.sendall(b"hello")
-            connection.close()
-udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-udp.bind(("::", 9999))
-for port in (%d, %d):
-    threading.Thread(target=serve, args=(port,), daemon=True).start()
-def echo(port):
-    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) as server:
-        connection, _ = server.accept()
-        while data := connection.recv(100):
-            connection.sendall(data)
-threading.Thread(target=echo, args=(%d,), daemon=True).start()
-while True:
-    data, source = udp.recvfrom(2048)
-    udp.sendto(data, source)
-"""
-NEIGHBOUR_DISCOVERY = "{ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }"
-
-
-class Watch:
-    """A stranger of a member, and what goes from the member to it: any protocol, neighbour discovery excepted."""
-
-    def __init__(self, machine, stranger, addresses=None):
-        self.machine, self.stranger = machine, stranger
-        v4, v6 = addresses or (stranger.v4, stranger.v6)
-        matches = (f"ip daddr {v4}", f"ip6 daddr {v6} meta l4proto != 58",
-                   f"ip6 daddr {v6} icmpv6 type != {NEIGHBOUR_DISCOVERY}")
-        self.rules = [machine.host.counter("postrouting", match) for match in matches]
-
-    @property
-    def bytes(self):
-        return sum(rule.bytes for rule in self.rules)
-
-    def target(self, version=4):
-        """Where the stranger reaches the member."""
-        end = self.machine.host.ends[-1 if self.stranger.name == "neighbour" else 0]
-        return end.address(version)
-
-
-class Dark:
-    """A plant whose members are dark, each with a stranger one router away; the hub has a neighbour on its link too."""
-
-    def __init__(self, plant):
-        self.plant = plant
-        plant.found("--darken")
-        plant.add("sensor-7", site="a", groups=["sensors"], up="--darken")
-        plant.add("broker-1", site="b", groups=["brokers"], up=f"--darken --keep tcp/{KEPT}")
-        plant.publish(POLICY)
-        self.ports = {name: plant[name].status()["port"] for name in MEMBERS}
-        self.watches = {"hub": Watch(plant.hub, plant.stranger)}
-        for name, site in (("operator", "office"), ("sensor-7", "a"), ("broker-1", "b")):
-            router = plant.sites[site].router
-            self.watches[name] = Watch(plant[name], plant.world.stranger(router, f"stranger-{site}"))
-        neighbour = plant.world.host("neighbour")
-        plant.world.wire(neighbour, plant.hub.host)
-        self.neighbour = Watch(plant.hub, neighbour)
-        # Whoever answers to a member's key is sent to by and by, so it has an address of its own.
-        self.guest = Watch(plant.hub, plant.world.stranger(plant.internet, "guest"))
-        for name in MEMBERS:
-            plant[name].host.popen(["/usr/bin/python3", "-c", LISTEN % (KEPT, OTHER, OTHER + 1)])
-        for name in MEMBERS:
-            wait_until(lambda: connects(plant[name].host, "127.0.0.1", OTHER) == b"hello", 10, "the listeners listen")
-
-    def all_watches(self):
-        return [*self.watches.values(), self.neighbour]
-
-    def works(self):
-        return self.plant["sensor-7"].pings("broker-1", deadline=20)
-
-    def up(self, name):
-        self.plant[name].up("--darken" + (f" --keep tcp/{KEPT}" if name == "broker-1" else ""))
-
-    @contextlib.contextmanager
-    def silence(self, *watches, seconds=0.4):
-        """What is sent in this block draws no byte toward the stranger."""
-        watches = watches or self.all_watches()
-        before = [watch.bytes for watch in watches]
-        yield
-        stays(lambda: [watch.bytes for watch in watches] == before, seconds, "no byte is drawn")
-
-
-@pytest.fixture(scope="module")
-def dark():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            dark = Dark(plant)
-            assert dark.works()
-        except BaseException:
-            print(plant.logs())
-            raise
-        yield dark
-
-
-def connects(host, address, port, timeout=1.5):
-    """What a connection says first; None: there is none."""
-    with host.socket(address_family(6 if ":" in address else 4), socket.SOCK_STREAM) as sock:
-        sock.settimeout(timeout)
-        try:
-            sock.connect((address, port))
-            return sock.recv(16)
-        except OSError:
-            return None
-
-
-def wireguard_messages(public):
-    """All kinds: of no use, with a wrong mac1, with a right one before garbage, and by a key that is no member's."""
-    stranger = [noise.Initiator(os.urandom(32), public).initiation() for _ in range(5)]
-    kinds = [bytes([kind, 0, 0, 0]) for kind in (0, 1, 2, 3, 4, 5, 255)]
-    garbage = [kind + os.urandom(size - 4) for kind in kinds for size in (4, 16, 32, 64, 92, 148, 149, 1400)]
-    right = [noise.with_macs(kind + os.urandom(size - 36), public) for kind in kinds for size in (64, 92, 148)]
-    with_mac2 = [message[:-16] + os.urandom(16) for message in right]
-    return [*garbage, *map(noise.with_bad_mac1, stranger), *costly(public, 20), *right, *with_mac2, *stranger]
-
-
-def prod(watch, port, messages):
-    """The messages to the tunnel's port, and knocks at others, over IPv4 and IPv6."""
-    pings = [watch.stranger.popen(f"ping -n -q -c 3 -i 0.2 -w 1 {watch.target(version)}", stdout=subprocess.DEVNULL)
-             for version in (4, 6)]
-    for version in (4, 6):
-        target = watch.target(version)
-        with watch.stranger.socket(address_family(version)) as sock:
-            for message in messages:
-                sock.sendto(message, (target, port))
-            for other in (9, 53, 9999):
-                sock.sendto(b"hello", (target, other))
-        # Every listener is on these: a connection that came about would be seen.
-        assert connects(watch.stranger, target, OTHER, timeout=0.2) is None
-    assert all(ping.wait(5) == 1 for ping in pings), "no echo came back"
-
 
 # The controls
 
@@ -185,43 +37,7 @@ def test_who_holds_a_members_key_is_answered_and_counted(dark, version):
     assert watch.bytes >= before + noise.RESPONSE_SIZE
 
 
-def member(dark, name):
-    """A member's side of a handshake with the hub; it never comes up itself."""
-    if name not in dark.plant.machines:
-        machine = dark.plant.machine(name, "a")
-        machine.ticket = dark.plant.invite(name)
-        machine.join(machine.ticket)
-    private = (dark.plant[name].state / "keys/static").read_bytes()
-    return noise.Initiator(private, statements.static_public(dark.plant.hub))
-
-
-def answer(sock, dark, message, version=4, timeout=3):
-    """What a message to the hub's port draws; None: nothing."""
-    sock.settimeout(timeout)
-    sock.sendto(message, (dark.guest.target(version), dark.ports["hub"]))
-    try:
-        return sock.recv(2048)
-    except TimeoutError:
-        return None
-
-
 # Probed from everywhere
-
-def scan(watch, options):
-    return watch.stranger.popen(["nmap", "-Pn", "-n", "--max-retries", "0", "-T5", "--max-rtt-timeout", "100ms", *options.split()],
-                                log=watch.machine.plant.world.dir / f"nmap-{watch.stranger.name}.log")
-
-
-def scanned(dark, watches, options, limit=40):
-    """All of these at once, with no byte drawn; returns nothing, since nmap has nothing to tell."""
-    with dark.silence(*watches):
-        scans = [scan(watch, f"{options} {watch.target(6 if '-6' in options else 4)}") for watch in watches]
-        for process in scans:
-            assert process.wait(limit) == 0
-    for watch in watches:
-        report = (dark.plant.world.dir / f"nmap-{watch.stranger.name}.log").read_text()
-        assert " open " not in report and " closed " not in report and " unfiltered " not in report, report
-
 
 @pytest.mark.parametrize("options, names", [
     ("-sS -p-", ("hub", "operator", "sensor-7")), ("-6 -sS -p-", ("hub",)),
@@ -336,39 +152,6 @@ def test_who_was_a_member_draws_nothing(dark, kind):
 
 # Dead, starting, stopping
 
-def kill(machine, role):
-    """kill -9 of one role ("parent" for none); waits until all of the daemon is gone."""
-    roles = {pid for name in ("keys", "engine", "state") for pid in machine.pids(name)}
-    pids = machine.pids(role) if role != "parent" else set(machine.pids("nightjard")) - roles
-    assert len(pids) == 1, pids
-    os.kill(next(iter(pids)), signal.SIGKILL)
-    wait_until(lambda: not machine.pids(), 10, "all of it has ended")
-
-
-@contextlib.contextmanager
-def incessantly(dark, watch, name):
-    """All of it, again and again, while something is done."""
-    over = threading.Event()
-    messages = wireguard_messages(statements.static_public(dark.plant[name]))
-    target = (watch.target(), dark.ports[name])
-
-    def send():
-        with watch.stranger.socket() as sock:
-            while not over.is_set():
-                for message in messages:
-                    with contextlib.suppress(OSError):
-                        sock.sendto(message, target)
-                time.sleep(0.01)
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 @pytest.mark.parametrize("role", ["keys", "engine", "state", "parent"])
 def test_a_dead_member_is_as_silent_and_so_is_one_that_starts(dark, role):
     hub, watches = dark.plant.hub, (dark.watches["hub"], dark.neighbour)
@@ -382,6 +165,19 @@ def test_a_dead_member_is_as_silent_and_so_is_one_that_starts(dark, role):
             dark.up("hub")
             time.sleep(0.5)
         prod(watches[0], dark.ports["hub"], messages)
+
+
+def test_nothing_is_drawn_while_it_starts_over_and_over(dark):
+    """Killed and started again, each time another of its processes, while it is scanned and sent to."""
+    hub, watches = dark.plant.hub, (dark.watches["hub"], dark.neighbour)
+    with dark.silence(*watches), incessantly(dark, watches[0], "hub"):
+        scans = [scan(watch, f"{options} --min-rate 500 -p 1-2000,{OTHER},{plants.PORT} {watch.target(6 if '-6' in options else 4)}")
+                 for watch in watches for options in ("-sS", "-sU", "-6 -sS")]
+        for role in ("engine", "parent", "keys", "state"):
+            kill(hub, role)
+            dark.up("hub")
+        for process in scans:
+            assert process.wait(20) == 0
 
 
 def test_what_was_answered_once_is_not_answered_again_by_a_daemon_that_was_killed(dark):

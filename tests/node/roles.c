@@ -53,8 +53,9 @@ static int serve(struct ipc *const *links, int count)
     }
 }
 
-int engine_main(void)
+int engine_main(const char *option)
 {
+    (void)option;
     struct ipc *links[3];
     drop_all(PROC_ENGINE, ENGINE_FD_CONTROLLER);
     must(permits_open(&links[0], PROC_FD_PARENT, PROC_ENGINE, PROC_PARENT));
@@ -93,8 +94,9 @@ static void configure(struct ipc *parent, bool nonsense)
     must(ipc_send(parent, IPC_STATE_READY, NULL, 0));
 }
 
-int state_main(void)
+int state_main(const char *option)
 {
+    (void)option;
     struct ipc *links[3];
     char script[32];
     drop_all(PROC_STATE, STATE_FD_CONTROL);

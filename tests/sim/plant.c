@@ -134,7 +134,7 @@ static void stop(struct plant *p)
 
 /* ---- Time ---- */
 
-static void run_until(struct plant *p, uint64_t end)
+void plant_run_until(struct plant *p, uint64_t end)
 {
     while (!p->failure) {
         uint64_t at = plant_next_flight(p) < end ? plant_next_flight(p) : end;
@@ -215,7 +215,7 @@ static void settle(struct plant *p)
 {
     uint32_t end = p->node_count - p->node_count / 10; /* the others join in times of trouble */
     for (uint64_t until = p->now + SETTLE_TIME; p->now < until && members(p) < end && !p->failure;) {
-        run_until(p, p->now + TICK);
+        plant_run_until(p, p->now + TICK);
         admit_all(p, PLANT_FIRST_RELAY, members(p) < PLANT_FIRST_MEMBER ? PLANT_FIRST_MEMBER : end);
         plant_check(p);
     }
@@ -288,7 +288,7 @@ static void have_trouble(struct plant *p)
     uint32_t ticks = 0;
     for (uint64_t until = p->now + TROUBLE_TIME; p->now < until && !p->failure; ticks++) {
         plant_trouble(p);
-        run_until(p, p->now + TICK);
+        plant_run_until(p, p->now + TICK);
         admit_all(p, PLANT_FIRST_RELAY, p->node_count);
         if (ticks % 5 == 0)
             plant_check(p);
@@ -308,13 +308,16 @@ static void be_healed(struct plant *p)
             plant_choose_pairs(p);
         if (ticks % 5 == 0)
             plant_talk(p);
-        run_until(p, p->now + TICK);
+        plant_run_until(p, p->now + TICK);
         admit_all(p, PLANT_FIRST_RELAY, p->node_count);
         if (ticks % 5 == 0)
             plant_check(p);
     }
     if (!p->failure)
         plant_check_healed(p);
+    if (!p->failure)
+        plant_roads(p);
+    plant_check(p);
     say(p, "healed");
 }
 
@@ -347,9 +350,11 @@ static bool run(const struct options *o, char text[300])
         say_pairs(p);
     printf("# seed %" PRIu64 ": %" PRIu32 " nodes, %" PRIu64 " s, %" PRIu64 " datagrams, %" PRIu64 " hostile, %" PRIu64
            " restarts, %" PRIu32 " packets, %" PRIu64 " delivered, %" PRIu64 " refused, %" PRIu64 " forwarded, %" PRIu64
-           " sealed natively%s\n",
+           " sealed natively, %" PRIu64 " of %" PRIu64 " pairs direct, %" PRIu64 " datagrams to victims, %" PRIu64
+           " gated%s\n",
            o->seed, p->node_count, p->now / SECOND, p->datagrams, p->hostile_datagrams, p->restarts, p->packet_count,
-           p->delivered, p->refused, p->forwarded, p->native, failed ? ", failed" : "");
+           p->delivered, p->refused, p->forwarded, p->native, p->direct_roads, p->all_roads, p->victim_datagrams,
+           p->gated, failed ? ", failed" : "");
     memcpy(text, p->failure_text, 300);
     stop(p);
     return failed;
@@ -380,6 +385,12 @@ static const char *const found_as[PLANT_FLAWS] = {
     [PLANT_DEAF] = "healed for long enough, all heads",
     [PLANT_FORGETFUL] = "no byte goes to a stranger",
     [PLANT_ANY_SIGNER] = "nobody is",
+    [PLANT_NO_BUDGET] = "no node can be aimed at",
+    [PLANT_FOLLOWS] = "no node can be aimed at",
+    [PLANT_KEEPS_TO_ITSELF] = "no byte goes to who was taken away",
+    [PLANT_SAME_GATE] = "nobody's gate key",
+    [PLANT_KEEPS_PERMITS] = "no relay passes on",
+    [PLANT_ANY_WAY] = "no node can be aimed at",
 };
 
 /* Within a few seeds: a flaw does not show in every life. */

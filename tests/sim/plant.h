@@ -24,7 +24,8 @@
 #define PLANT_SITES 120u /* 0: in the open */
 #define PLANT_SITE_NODES 4u
 #define PLANT_VICTIMS 4u
-#define PLANT_AIM_MAX 12u            /* datagrams that a node may be made to send to one of them, */
+#define PLANT_AIM_MAX 12u /* datagrams that a node may be made to send to one of them, */
+#define PLANT_AIM_OTHERS_MAX 100u
 #define PLANT_AIM_TIME (30 * SECOND) /* until it sent nothing there for so long */
 #define PLANT_CAPTURED 256u
 #define PLANT_DATAGRAM_MAX 1600u
@@ -32,6 +33,8 @@
 #define PLANT_OUTBOX_MAX 64u
 #define PLANT_ENTRIES_MAX 4096u
 #define PLANT_PORT_OF_PAIRS 2000u
+#define PLANT_PORT_OF_ROADS 3000u
+#define PLANT_ROADS 48u
 #define PLANT_MS (SECOND / 1000)
 #define PLANT_START (1000 * SECOND)       /* of the monotonic clock */
 #define PLANT_WALL (UINT64_C(1800000000)) /* s since 1970, then */
@@ -71,7 +74,7 @@ struct plant_site {
 
 /* What a node sent to one victim. */
 struct plant_aim {
-    uint32_t sent;
+    uint32_t probes, others; /* initiations to candidates, probes and their answers; what was sent there as to a peer */
     uint64_t last;
 };
 
@@ -225,6 +228,7 @@ struct plant_node {
     uint64_t sent;    /* datagrams */
     uint64_t checked; /* the last index that was compared, + 1 */
     struct plant_aim aims[PLANT_VICTIMS];
+    bool heard_of, had_taken; /* of who was taken away last; it was its peer */
 
     /* The state's. */
     struct replica *replica;
@@ -254,6 +258,7 @@ struct plant_packet {
     uint16_t from, to, sport, dport, claimed; /* claimed: whose address it came under */
     bool ipv6, reply, forged, answer;
     uint8_t arrived; /* times */
+    uint64_t at;     /* when it was sent */
 };
 
 /* Who try to speak once all is healed. */
@@ -261,6 +266,13 @@ struct plant_pair {
     uint16_t from, to, port;
     uint8_t protocol;
     bool allowed, there, back;
+};
+
+/* Two who speak in a healed network. */
+struct plant_road {
+    uint16_t from, to, port;
+    bool fresh, broken, limited; /* they had no session before; no datagram passes directly; by the budget */
+    uint64_t met, direct;        /* 0: not yet */
 };
 
 /* Flaws put in on purpose, so that the invariants are seen to hold something. */
@@ -315,19 +327,26 @@ struct plant {
         uint64_t delay, jitter;
         bool parted, hub_is_cut;
     } weather;
+    bool probing;    /* what is being sent goes to a candidate */
     uint64_t detour; /* ns more, where a relay wants it */
     struct plant_site sites[PLANT_SITES];
     struct plant_flight **flights;
     uint32_t flight_count, flight_room;
     struct plant_captured captured[PLANT_CAPTURED];
     uint32_t captured_count;
-    bool relay_is_hostile;
+    bool relay_is_hostile, relay_is_quiet; /* the hostile one; it says nothing at all */
 
     struct plant_packet *packets;
     uint32_t packet_count, packet_room;
     struct plant_pair pairs[PLANT_PAIRS];
     uint32_t pair_count;
+    struct plant_road roads[PLANT_ROADS];
+    uint32_t road_count;
+    bool roads_broken;
+    const struct plant_node *taken; /* away, the last one */
+    uint64_t taken_at, taken_by_all_at;
 
+    uint64_t direct_roads, all_roads;
     uint64_t victim_datagrams, victim_bytes;
     uint64_t datagrams, native, gated, delivered, refused, forwarded, stranger_bytes, hostile_datagrams, restarts;
 };
@@ -438,6 +457,8 @@ void plant_invite(struct plant *p, struct plant_node *n);
 must_check bool plant_give_ticket(struct plant *p, struct plant_node *n);
 void plant_publish(struct plant *p);
 void plant_take_away(struct plant *p, struct plant_node *n, enum statement_kind kind);
+/* The operator says it, and another node is handed the same at once. */
+void plant_take_away_at(struct plant *p, struct plant_node *at, struct plant_node *n, enum statement_kind kind);
 void plant_restore(struct plant *p, struct plant_node *n);
 size_t plant_join_statement(struct plant *p, const struct plant_node *n, const uint8_t invite[SHA256_SIZE],
                             const struct invite_keys *keys, bool sequences, uint8_t *out, size_t capacity);
@@ -465,6 +486,10 @@ void plant_choose_pairs(struct plant *p);
 void plant_talk(struct plant *p);
 extern const uint8_t plant_canary[16];
 
+/* plant_roads.c */
+void plant_roads(struct plant *p);
+void plant_run_until(struct plant *p, uint64_t end);
+
 /* plant_trouble.c */
 void plant_trouble(struct plant *p);
 void plant_heal(struct plant *p);
@@ -473,6 +498,8 @@ void plant_heal(struct plant *p);
 void plant_hostilities(struct plant *p);
 /* Everything that was captured on its way to a node, once more. */
 void plant_replay_all(struct plant_node *n);
+/* A list of candidates that are none. */
+size_t plant_lies(struct plant *p, uint8_t out[FRAME_CANDIDATES_SIZE]);
 /* What goes to a victim is read there, by friends of hostile members. */
 void plant_overheard(struct plant_node *from, const struct endpoint *to, const uint8_t *bytes, size_t len);
 

@@ -259,8 +259,10 @@ void plant_into_path(struct plant_node *n, peer_id id, const struct endpoint *by
     struct path path;
     reclaim_enter(&n->reader);
     struct peer *peer = tunnel_peer(n->tunnel, id);
+    n->plant->probing = true;
     if (peer && path_by(n, by, &path) && is_open(n, peer, &path))
         (void)!send_one(n, peer, &path, packet, (uint32_t)len);
+    n->plant->probing = false;
     reclaim_leave(&n->reader);
 }
 
@@ -338,8 +340,10 @@ static void send_to_candidates(struct plant_node *n, const struct tunnel_action 
         const struct endpoint *to = &known->candidates[i];
         bool same = to->family == action->send.to.family && to->port == action->send.to.port &&
                     memcmp(to->address, action->send.to.address, sizeof(to->address)) == 0;
+        n->plant->probing = true;
         if (!same)
             plant_send(n, to, action->send.bytes, action->send.len);
+        n->plant->probing = false;
     }
 }
 
@@ -487,11 +491,16 @@ static void run_inside(struct plant_node *n, const struct plant_job *j)
         handshake(n, &from, copy, len, type);
 }
 
+static bool is_hostile_relay(const struct plant_node *n)
+{
+    return n->plant->relay_is_hostile && n->number == PLANT_HOSTILE_RELAY;
+}
+
 /* A relay's own mind: it may lose what it should pass on, or pass it to somebody else. */
 static struct plant_peer *forward_to(struct plant_node *n, const struct plant_peer *origin, const uint8_t *name)
 {
     struct plant *p = n->plant;
-    bool hostile = p->relay_is_hostile && n->number == PLANT_HOSTILE_RELAY;
+    bool hostile = is_hostile_relay(n);
     uint32_t a = plant_number(p, &origin->id);
     if (hostile && plant_chance(p, 30) && n->peer_count > 0)
         return &n->peers[plant_below(p, n->peer_count)];
@@ -504,6 +513,18 @@ static struct plant_peer *forward_to(struct plant_node *n, const struct plant_pe
             return &n->peers[i];
     }
     return NULL;
+}
+
+/* Late, and again, if it likes to. */
+static void pass_on(struct plant_node *n, const struct endpoint *to, const uint8_t *datagram, size_t len)
+{
+    struct plant *p = n->plant;
+    bool hostile = is_hostile_relay(n);
+    for (uint32_t copies = hostile && plant_chance(p, 60) ? 3 : 1; copies > 0; copies--) {
+        p->detour = hostile && plant_chance(p, 100) ? plant_below(p, 6000) * PLANT_MS : 0;
+        plant_send(n, to, datagram, len);
+    }
+    p->detour = 0;
 }
 
 static void forward(struct plant_node *n, const struct plant_peer *origin, const struct plant_peer *to,
@@ -523,7 +544,7 @@ static void forward(struct plant_node *n, const struct plant_peer *origin, const
     if (seal(n, peer, &at, &sealed, TUNNEL_NO_PADDING) != 0)
         return;
     n->plant->forwarded++;
-    plant_send(n, &endpoint, at, sealed);
+    pass_on(n, &endpoint, at, sealed);
 }
 
 static void take_relayed(struct plant_node *n, const struct plant_peer *from, const struct endpoint *at,

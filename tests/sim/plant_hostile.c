@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "plant.h"
+#include "tunnel/cookie.h"
 
 static uint32_t captured_count(const struct plant *p)
 {
@@ -182,6 +183,67 @@ static void steal(struct plant *p)
     say_frame(n, &f);
 }
 
+/* Names victims, and who else is somewhere, as places of its own. */
+static void lie_about_places(struct plant *p)
+{
+    struct plant_node *n = hostile_member(p);
+    uint8_t list[FRAME_CANDIDATES_SIZE];
+    struct frame f = {.kind = FRAME_CANDIDATES, .candidates = {{list, plant_lies(p, list)}}};
+    for (uint32_t i = plant_below(p, 6); i > 0 && n; i--)
+        say_frame(n, &f);
+}
+
+size_t plant_lies(struct plant *p, uint8_t out[FRAME_CANDIDATES_SIZE])
+{
+    struct underlay all[FRAME_CANDIDATES_MAX];
+    uint32_t count = 1 + plant_below(p, FRAME_CANDIDATES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct endpoint e = plant_chance(p, 170) ? plant_victim(plant_below(p, PLANT_VICTIMS))
+                                                 : plant_endpoint(&p->nodes[plant_below(p, p->node_count)]);
+        all[i] = (struct underlay){.port = (uint16_t)(e.port + plant_below(p, 3)), .family = 4};
+        memcpy(all[i].address, e.address, 4);
+    }
+    return frame_candidates_put(all, count, out);
+}
+
+/* What it may say, when nobody asked, or what only others may. */
+static void speak_out_of_turn(struct plant *p)
+{
+    static const enum frame_kind kinds[] = {FRAME_PROBE, FRAME_ANSWER, FRAME_SIGN_OFF, FRAME_JOINED, FRAME_PART};
+    struct plant_node *n = hostile_member(p);
+    for (uint32_t i = plant_below(p, 10); i > 0 && n; i--) {
+        struct frame f = {.kind = kinds[plant_below(p, 5)]};
+        if (f.kind == FRAME_PROBE || f.kind == FRAME_ANSWER)
+            f.probe = (struct frame_probe){.number = plant_below(p, 1000), .time = plant_monotonic(p)};
+        say_frame(n, &f);
+    }
+}
+
+/* Begins handshakes with whomever it knows, as fast as it is let. */
+static void flood_handshakes(struct plant *p)
+{
+    struct plant_node *n = hostile_member(p);
+    for (uint32_t i = 0; n && i < n->peer_count; i++) {
+        plant_connect(n, n->peers[i].peer, true);
+        plant_drain(n);
+    }
+}
+
+/* Well-formed, for its key, and from nobody. */
+static void flood_strangely(struct plant *p)
+{
+    const struct plant_node *n = &p->nodes[plant_below(p, p->node_count)];
+    uint8_t bytes[sizeof(struct message_initiation)];
+    for (uint32_t i = plant_below(p, 100); i > 0 && n->on; i--) {
+        struct cookie_known none = {.until = 0};
+        plant_fill(p, bytes, sizeof(bytes));
+        memcpy(bytes, (uint8_t[]){MESSAGE_INITIATION, 0, 0, 0}, 4);
+        plant_must(cookie_seal_message(&none, p->c, n->public_key, bytes, sizeof(bytes), plant_monotonic(p)) == 0,
+                   "a message is sealed");
+        plant_send_hostile(p, n->number, bytes, sizeof(bytes));
+    }
+}
+
 static void babble(struct plant *p)
 {
     struct plant_node *n = hostile_member(p);
@@ -222,6 +284,10 @@ static const struct {
     {300, usurp},
     {300, steal},
     {2000, babble},
+    {300, lie_about_places},
+    {300, speak_out_of_turn},
+    {100, flood_handshakes},
+    {50, flood_strangely},
 };
 
 void plant_hostilities(struct plant *p)

@@ -21,8 +21,29 @@ void plant_run_frame(struct plant_node *n, const struct plant_job *j)
         plant_into_session(n, peer, j->bytes, j->len);
 }
 
+/* A hostile relay introduces as any does, and says that the other is where it is not. */
+static bool lies_about(struct plant_node *n, const uint8_t *frame, size_t len, uint8_t out[FRAME_MAX], int *out_len)
+{
+    struct plant *p = n->plant;
+    struct frame f;
+    uint8_t list[FRAME_CANDIDATES_SIZE];
+    if (!p->relay_is_hostile || n->number != PLANT_HOSTILE_RELAY || frame[0] != FRAME_INTRODUCE ||
+        frame_decode(&f, frame, len) != 0 ||
+        (f.introduce.stage != INTRODUCE_TELL && f.introduce.result != INTRODUCE_HERE))
+        return false;
+    f.introduce.candidates = (struct frame_view){list, plant_lies(p, list)};
+    *out_len = frame_encode(&f, out, FRAME_MAX);
+    return *out_len > 0;
+}
+
 static void on_send(void *context, const struct device_id *to, const uint8_t *frame, size_t len)
 {
+    uint8_t lie[FRAME_MAX];
+    int lie_len;
+    if (lies_about(context, frame, len, lie, &lie_len)) {
+        plant_post(context, plant_run_frame, &(struct plant_job){.id = *to}, lie, (size_t)lie_len);
+        return;
+    }
     plant_post(context, plant_run_frame, &(struct plant_job){.id = *to}, frame, len);
 }
 
@@ -420,6 +441,8 @@ void plant_tell_local(struct plant_node *n)
 
 void plant_tell_gate(struct plant_node *n)
 {
+    if (n->plant->flaw == PLANT_SAME_GATE && n->has_gate)
+        plant_must(tunnel_gate_restore(n->tunnel, n->gate) == 0, "memory");
     tunnel_gate(n->tunnel, n->gate);
     n->has_gate = true;
     if (n->mesh)

@@ -85,6 +85,7 @@ static uint32_t new_packet(struct plant *p, const struct plant_packet *what)
         plant_must(p->packets, "memory");
     }
     p->packets[p->packet_count] = *what;
+    p->packets[p->packet_count].at = p->now;
     return p->packet_count++;
 }
 
@@ -264,21 +265,6 @@ void plant_check(struct plant *p)
         for (uint32_t d = 0; d < fold_device_count(fold); d++)
             check_device(p, n, fold, fold_device_at(fold, d));
     }
-}
-
-bool plant_is_blocked(const struct plant *p, const struct plant_node *a, const struct plant_node *b)
-{
-    (void)p;
-    (void)a;
-    (void)b;
-    return false;
-}
-
-void plant_check_taken_away(struct plant *p, const struct plant_node *from, const struct plant_node *to)
-{
-    (void)p;
-    (void)from;
-    (void)to;
 }
 
 /* ---- Healed ---- */

@@ -346,6 +346,16 @@ void plant_take_away(struct plant *p, struct plant_node *n, enum statement_kind 
     say(p, bytes, len, submission_of(bytes, len, NULL, 0));
 }
 
+void plant_take_away_at(struct plant *p, struct plant_node *at, struct plant_node *n, enum statement_kind kind)
+{
+    plant_take_away(p, n, kind);
+    const struct plant_bytes *said = &p->outbox[p->outbox_count - 1].submission;
+    struct plant_bytes copy = {malloc(said->len), said->len};
+    plant_must(copy.bytes != NULL && p->outbox_count > 0, "memory");
+    memcpy(copy.bytes, said->bytes, said->len);
+    plant_submit(at, copy);
+}
+
 void plant_restore(struct plant *p, struct plant_node *n)
 {
     struct statement s = {.kind = STATEMENT_RESTORE, .network = p->network, .restore.count = 1};

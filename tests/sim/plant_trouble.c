@@ -102,6 +102,7 @@ static void cut_hub(struct plant *p)
 static void change_relay(struct plant *p)
 {
     p->relay_is_hostile = !p->relay_is_hostile;
+    p->relay_is_quiet = p->relay_is_hostile && plant_chance(p, 60);
 }
 
 static void change_store(struct plant *p)
@@ -148,12 +149,18 @@ static void talk(struct plant *p)
 {
     struct plant_node *n = any_node(p);
     struct plant_node *to = any_node(p);
+    uint16_t port = (uint16_t)(1000 + plant_below(p, 10));
+    for (uint32_t tries = plant_below(p, 60); tries > 0; tries--) { /* mostly who may */
+        if (plant_allows(p, p->policy_version, n->number, to->number, GRANT_UDP, port))
+            break;
+        to = any_node(p);
+    }
     plant_packet_send(n,
                       &(struct plant_packet){.from = (uint16_t)n->number,
                                              .to = (uint16_t)to->number,
                                              .claimed = (uint16_t)n->number,
                                              .sport = (uint16_t)(1500 + plant_below(p, 3)),
-                                             .dport = (uint16_t)(1000 + plant_below(p, 10)),
+                                             .dport = port,
                                              .ipv6 = plant_chance(p, 128),
                                              .answer = plant_chance(p, 128)},
                       !n->hostile);
@@ -186,7 +193,7 @@ void plant_heal(struct plant *p)
     memset(&p->weather, 0, sizeof(p->weather));
     p->weather.delay = 20 * PLANT_MS;
     p->weather.jitter = 30 * PLANT_MS;
-    p->relay_is_hostile = p->store_fails = false;
+    p->relay_is_hostile = p->relay_is_quiet = p->store_fails = false;
     for (uint32_t i = 0; i < PLANT_SITES; i++)
         p->sites[i].cut = false;
     for (uint32_t i = 0; i < p->node_count; i++) {

@@ -84,18 +84,20 @@ struct endpoint plant_victim(uint32_t which)
         .address = {198, 51, 100, (uint8_t)(which % PLANT_VICTIMS)}, .port = 5060, .family = ENDPOINT_IPV4};
 }
 
-/* What one node may send to where nobody ever answered from, as docs/PROTOCOL.md section 18 says. */
+/* What one node may send to where nobody ever answered from, as docs/PROTOCOL.md section 18 says: so much to find out
+ * whether there is a way; and whatever else there is to say until it turns out that there is none. */
 static void toward_victim(struct plant_node *from, const struct endpoint *to, size_t len)
 {
     struct plant *p = from->plant;
     struct plant_aim *aim = &from->aims[to->address[3] % PLANT_VICTIMS];
-    if (aim->sent > 0 && p->now >= aim->last + PLANT_AIM_TIME)
-        aim->sent = 0;
-    aim->sent++;
+    if (p->now >= aim->last + PLANT_AIM_TIME)
+        *aim = (struct plant_aim){0};
     aim->last = p->now;
+    aim->probes += p->probing;
+    aim->others += !p->probing;
     p->victim_bytes += len;
     p->victim_datagrams++;
-    if (aim->sent > PLANT_AIM_MAX)
+    if (!from->hostile && (aim->probes > PLANT_AIM_MAX || aim->others > PLANT_AIM_OTHERS_MAX))
         plant_fail(p, from, "no node can be aimed at who is no member");
 }
 
@@ -104,12 +106,14 @@ static bool is_relay(const struct plant_node *n)
     return n->invite.relay;
 }
 
-/* Somebody on the way is quicker, and forges the source. Relays follow whoever is authentic, as WireGuard does. */
+/* Somebody on the way is quicker, and forges the source. Relays follow whoever is authentic, as WireGuard does.
+ * Not for hostile members, who read where the victim is: who reads there and sends from there is there. */
 static void race(struct plant *p, const struct plant_flight *what, const uint8_t *bytes, size_t len)
 {
     struct plant_flight copy = *what;
     struct plant_node *to = plant_nat_in(p, what->site, &what->from, &what->to);
-    if (!to || is_relay(to) || is_relay(&p->nodes[what->sender]) || bytes[0] < MESSAGE_TRANSPORT)
+    if (!to || is_relay(to) || is_relay(&p->nodes[what->sender]) || p->nodes[what->sender].hostile ||
+        bytes[0] < MESSAGE_TRANSPORT)
         return;
     copy.from = plant_victim(plant_below(p, PLANT_VICTIMS));
     copy.target = to->number;
@@ -126,6 +130,8 @@ void plant_send(struct plant_node *from, const struct endpoint *to, const uint8_
                                 .sender = (uint16_t)from->number,
                                 .target = PLANT_NOBODY,
                                 .site = plant_is_private(to) ? from->site : 0};
+    if (p->relay_is_quiet && from->number == PLANT_HOSTILE_RELAY)
+        return;
     p->datagrams++;
     from->sent++;
     plant_must(len <= PLANT_DATAGRAM_MAX, "a datagram is no longer than any may be");
@@ -171,7 +177,7 @@ void plant_send_to(struct plant_node *from, const struct plant_node *to, const u
 {
     struct plant_flight what = {
         .from = plant_endpoint(from), .to = plant_endpoint(to), .target = to->number, .sender = (uint16_t)from->number};
-    launch(from->plant, &what, bytes, len);
+    launch(from->plant, &what, bytes, len)->hostile = true;
 }
 
 /* ---- Arriving ---- */

@@ -25,12 +25,16 @@ static void what_is_written_is_read(void **state)
     struct conf c;
     unsigned line;
     assert_int_equal(
-        parse(&c, "# a node\n\nport=51820\ntun=plant-1\nkeep=tcp/22\nkeep=udp/53\nrelay_rate=2500\nkeep=tcp/22", &line),
+        parse(&c,
+              "# a "
+              "node\n\nport=51820\ntun=plant-1\nkeep=tcp/22\nkeep=udp/53\nrelay_rate=2500\naead=chacha20\nkeep=tcp/22",
+              &line),
         0);
     assert_int_equal(c.port, 51820);
     assert_string_equal(c.tun, "plant-1");
     assert_int_equal(c.keep.count, 2);
     assert_int_equal(c.relay_rate, 2500);
+    assert_true(c.chacha20);
     assert_true(c.keep.ports[1].udp);
     assert_int_equal(c.keep.ports[1].port, 53);
     assert_int_equal(parse(&c, "", &line), 0);
@@ -57,6 +61,9 @@ static void every_error_has_its_line(void **state)
         {"tun=sixteen-letters-\n", 1},
         {"tun=nj%d\n", 1},
         {"keep=22\n", 1},
+        {"aead=\n", 1},
+        {"aead=aes\n", 1},
+        {"aead=chacha20\naead=chacha20\n", 2},
         {"relay_rate=0\n", 1},
         {"relay_rate=\n", 1},
         {"relay_rate=1 \n", 1},

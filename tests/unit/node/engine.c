@@ -139,7 +139,7 @@ static void start(struct node *n)
     assert_true(n->pid >= 0);
     if (n->pid == 0) {
         place_descriptors(fds);
-        _exit(engine_main());
+        _exit(engine_main(NULL));
     }
     for (int side = 0; side < SIDES; side++) {
         close(pairs[side][1]);
@@ -514,8 +514,10 @@ static void a_ping_says_how_long_and_by_which_way(void **state)
     wait_for(w, alice->pongs == 1);
     assert_int_equal(alice->pong.number, 41);
     assert_true(alice->pong.rtt > 0 && alice->pong.rtt < 2 * SECOND);
-    assert_int_equal(alice->pong.path, IPC_PATH_RELAYED);
-    assert_memory_equal(alice->pong.relay, w->nodes[RELAY].id, IPC_ID_SIZE);
+    /* Where this machine has an address besides loopback, the two soon find each other at it. */
+    assert_true(alice->pong.path == IPC_PATH_RELAYED || alice->pong.path == IPC_PATH_DIRECT);
+    if (alice->pong.path == IPC_PATH_RELAYED)
+        assert_memory_equal(alice->pong.relay, w->nodes[RELAY].id, IPC_ID_SIZE);
     memcpy(ping.id, w->nodes[RELAY].id, sizeof(ping.id));
     tell(alice, IPC_PING, &ping, sizeof(ping));
     wait_for(w, alice->pongs == 2);
@@ -538,11 +540,11 @@ static void the_status_names_each_peer_and_its_path(void **state)
     for (uint32_t i = 0; i < 2; i++) {
         const struct ipc_peer_status *p = &alice->peers[i];
         bool relay = memcmp(p->id, w->nodes[RELAY].id, IPC_ID_SIZE) == 0;
-        assert_int_equal(p->path, relay ? IPC_PATH_DIRECT : IPC_PATH_RELAYED);
+        assert_true(p->path == IPC_PATH_DIRECT || (!relay && p->path == IPC_PATH_RELAYED));
         assert_true(p->last_handshake > 0);
         if (relay)
             assert_int_equal(p->endpoint.port, w->nodes[RELAY].port);
-        else
+        else if (p->path == IPC_PATH_RELAYED)
             assert_memory_equal(p->relay, w->nodes[RELAY].id, IPC_ID_SIZE);
     }
     world_free(w);
