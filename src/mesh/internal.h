@@ -189,6 +189,7 @@ struct carried {
     uint64_t sent, received; /* in the session, at the last look */
     uint64_t used;           /* when something passed, or should have */
     uint32_t lost;           /* probes in a row */
+    bool silent;             /* given up, and nothing came since: it may have no session any more */
 };
 
 /* ---- Devices ---- */
