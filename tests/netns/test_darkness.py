@@ -12,7 +12,7 @@ from darkness import (KEPT, MEMBERS, OTHER, USUAL_UDP, answer, connects, dark, i
 from probes import address_family
 from running import wait_until
 
-pytestmark = pytest.mark.deadline(60)
+pytestmark = pytest.mark.deadline(120)
 
 VERSIONS = pytest.mark.parametrize("version", [4, 6], ids=["v4", "v6"])
 
