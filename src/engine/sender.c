@@ -45,6 +45,7 @@ struct sender {
     uint32_t settles; /* the latest one that was read */
     struct outbox outbox;
     struct wanted wanted;
+    struct police_memory police;
     uint64_t swept;    /* monotonic */
     struct pool *pool; /* of the outbox's buffers and those below; all are taken for good */
     uint8_t *in;
@@ -275,7 +276,7 @@ static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_
         want_address(s, len);
     else if (segment_len(&segments, 0) > PACKET_MAX)
         engine_count(&s->engine->counters.send_failed, segments.count);
-    else if (police_lets_out(s->engine, peer, s->in, len, segments.count, s->outbox.now))
+    else if (police_lets_out(s->engine, &s->police, peer, s->in, len, segments.count, s->outbox.now))
         carry_to(s, peer, &segments);
 }
 
@@ -303,6 +304,7 @@ static bool run_batch(struct sender *s)
     struct outbox *o = &s->outbox;
     o->now = loop_monotonic();
     o->mtu = atomic_load_explicit(&s->engine->mtu, memory_order_relaxed);
+    s->police.peer = NULL;
     reclaim_enter(&s->reader);
     read_mail(s);
     sweep(s);
