@@ -38,8 +38,8 @@ struct engine_options {
     void (*trouble)(void *context, int error);
 
     /* Instead of run_step, for a holder of the key in another process: takes a copy of the step; its result comes back
-     * through engine_stepped, in any order and however late. */
-    void (*begin_step)(void *context, const struct static_step *step);
+     * through engine_stepped, in any order and however late. False: it could not be handed over, and is lost. */
+    bool (*begin_step)(void *context, const struct static_step *step);
     /* A control frame (first nibble 0, wire/frame.h; never a relayed datagram) came in the session with `from`. On the
      * control thread. NULL: such packets are dropped. */
     void (*frame)(void *context, peer_id from, const struct engine_arrival *by, const uint8_t *bytes, size_t len);
@@ -144,6 +144,8 @@ void engine_connect(struct engine *e, peer_id peer);
 void engine_reconnect(struct engine *e, peer_id peer);
 /* An initiation of this peer is authenticated, told to `intruder`, and never answered. Sessions that it has go on. */
 void engine_set_silent(struct engine *e, peer_id peer, bool silent);
+/* No handshake is begun with this peer. */
+void engine_set_passive(struct engine *e, peer_id peer, bool passive);
 /* Besides our static key we also answer on this one (static_step.local = 1), to `peer` alone; NULL: no longer. */
 must_check int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer);
 
