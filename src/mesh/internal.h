@@ -116,6 +116,8 @@ struct budget {
 /* Whether `count` datagrams may go there now; if so they are counted. `hearsay`: a relay alone says that somebody is
  * there; what relays name leaves room for what peers say themselves. */
 bool budget_take(struct budget *b, const struct underlay *to, uint32_t count, bool hearsay, uint64_t now);
+/* What was taken may be sent up to then. */
+void budget_reserve(struct budget *b, const struct underlay *to, uint64_t until);
 void budget_prove(struct budget *b, const struct underlay *at, uint64_t now);
 
 /* ---- Hellos (hello.c) ---- */
