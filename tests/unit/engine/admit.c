@@ -288,7 +288,7 @@ static void what_could_not_be_handed_over_takes_no_place(void **state)
             pass_time(f, SECOND / 100);
     }
     assert_true(comes(f, &f->gated, 200, PATIENCE));
-    assert_true(comes(f, &f->ungated, 40, PATIENCE));
+    assert_true(comes(f, &f->ungated, 17, PATIENCE));
     assert_int_equal(f->held, 0);
     f->lose_steps = false;
     send_initiation(f, 200, true);
