@@ -45,11 +45,11 @@ static void half_a_minute_counts_from_what_may_still_be_sent(void **state)
     (void)state;
     static struct budget b;
     struct underlay to = host(1, 1);
-    assert_true(budget_take(&b, &to, 3, SECOND));
+    assert_true(budget_take(&b, &to, 3, false, SECOND));
     budget_reserve(&b, &to, 12 * SECOND);
-    assert_true(budget_take(&b, &to, 6, 2 * SECOND));
-    assert_false(budget_take(&b, &to, 4, 41 * SECOND));
-    assert_true(budget_take(&b, &to, 12, 42 * SECOND));
+    assert_true(budget_take(&b, &to, 6, false, 2 * SECOND));
+    assert_false(budget_take(&b, &to, 4, false, 41 * SECOND));
+    assert_true(budget_take(&b, &to, 12, false, 42 * SECOND));
 }
 
 static void a_host_that_answered_gets_more_and_not_all(void **state)
