@@ -3,10 +3,12 @@ import statistics
 from collections import namedtuple
 
 from contenders import BARE, DIRECT, DIRECT_CHACHA, DIRECT_RELAYED, GO, MTU, NEBULA, NEBULA_RELAYED, OURS, RELAYED, RELAYED_MTU, STRAIGHT
+from flooded import RATE
 from silence import NODES
 
 NODE = "Nightjar node"
 NETWORK = f"Nightjar, {NODES} nodes"
+FLOODED = "a relay's port"
 
 NOISY_SPREAD = 0.25
 
@@ -43,11 +45,20 @@ ROWS = (
     Row("join up", "- until up ends", "s", 2, "the second"),
     Row("join answer", "- until the answer", "s", 3, "the third"),
     Row("revoke", "From revoke to silence", "s", 3,
-        "in a network of 30 nodes, five of which exchange datagrams with a device, each every 5 ms: from the beginning of "
+        "in a network of 30 nodes, five of which exchange datagrams with a device, directly if they have met within 12 s, each every 5 ms: from the beginning of "
         "`nightjar revoke` to the last datagram that was delivered to the device or from it, within 3 s; another device "
         "each round, five rounds at least"),
     Row("revoke signed", "- from the signature on", "s", 3, "the part of it behind the signing"),
+    Row("revoke direct", "- of the five, met directly", "", 0, "what paths `nightjar status` of the device showed just before"),
     Row("revoke stands", "- until revoke ends", "s", 2, "when the command has seen it under a signed head"),
+    Row("p99 quiet", "Round trip to a relay, p99, quiet", "ms", 2,
+        "the 99th of 100 of 1000 pings, 5 ms apart, from a member behind a router to its relay, both darkened"),
+    *(Row(f"p99 {kind}", f"- while flooded with {what}", "ms", 2,
+          f"likewise, under {RATE // 1000},000 datagrams a second from 65,536 spoofed addresses, made on the same machine")
+      for kind, what in (("garbage", "garbage"), ("initiations", "initiations of unknown keys"),
+                         ("replays", "replayed initiations"))),
+    Row("flood lost", "- lost while flooded", "%", 1, "of the pings under all three"),
+    Row("flood rate", "- rate of the slowest flood", "kpps", 0, "as it was sent"),
 )
 RATIOS = ("tcp forward", "tcp reverse", "cpu processes", "cpu machine", "udp", "ping")
 
@@ -95,7 +106,7 @@ def values_table(results, names):
     for row in ROWS:
         cells = [results.get((name, row.quantity)) for name in names]
         if any(cells):
-            rows.append([f"{row.title}, {row.unit}", *(spread(values, row.digits) if values else "" for values in cells)])
+            rows.append([f"{row.title}, {row.unit}".rstrip(", "), *(spread(values, row.digits) if values else "" for values in cells)])
     return table(["Median (min-max)", *names], rows)
 
 
@@ -128,6 +139,8 @@ def tables(results):
         lines += ["## One node", "", values_table(results, (NODE,)), ""]
     if NETWORK in measured:
         lines += ["## One network", "", values_table(results, (NETWORK,)), ""]
+    if FLOODED in measured:
+        lines += ["## Under a flood", "", values_table(results, (FLOODED,)), ""]
     return lines
 
 
@@ -136,8 +149,10 @@ def noise(results, busy):
     notes = [f"Others kept up to {share:.0%} of a processor busy in pauses of round {number}."
              for number, share in enumerate(busy, 1) if share > 0.1]
     for (name, quantity), values in results.items():
+        if quantity not in (*RATIOS, "join"):
+            continue
         wide = (max(values) - min(values)) / statistics.median(values)
-        if quantity in (*RATIOS, "join") and wide > NOISY_SPREAD:
+        if wide > NOISY_SPREAD:
             notes.append(f"{name}, {quantity}: the rounds differ by {wide:.0%} of the median.")
     return notes
 

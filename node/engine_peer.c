@@ -163,6 +163,7 @@ void peer_device(struct engine_node *n, const struct ipc_device *d, const struct
     if (!known)
         return;
     engine_set_silent(n->engine, known->peer, (d->flags & MESH_USED_INVITE) != 0);
+    engine_set_passive(n->engine, known->peer, (d->flags & (MESH_INVITE | MESH_USED_INVITE)) != 0);
     int error = name_peer(n, known, d->flags);
     if (error == 0)
         error = engine_set_relay(n->engine, known->peer, (d->flags & MESH_RELAY) != 0);

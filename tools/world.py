@@ -364,7 +364,7 @@ class Rule:
     """An nftables rule in force; its counter, if it has one, reads as packets and bytes."""
 
     def __init__(self, host, chain, text):
-        self.host, self.chain = host, chain
+        self.host, self.chain, self.text = host, chain, text
         echoed = host.nft(f"add rule inet nj {chain} {text}\n").stdout
         self.handle = int(re.search(r"# handle (\d+)", echoed)[1])
 

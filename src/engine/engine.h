@@ -144,6 +144,8 @@ void engine_connect(struct engine *e, peer_id peer);
 void engine_reconnect(struct engine *e, peer_id peer);
 /* An initiation of this peer is authenticated, told to `intruder`, and never answered. Sessions that it has go on. */
 void engine_set_silent(struct engine *e, peer_id peer, bool silent);
+/* No handshake is begun with this peer. */
+void engine_set_passive(struct engine *e, peer_id peer, bool passive);
 /* Besides our static key we also answer on this one (static_step.local = 1), to `peer` alone; NULL: no longer. */
 must_check int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer);
 

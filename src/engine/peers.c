@@ -44,6 +44,11 @@ void engine_set_silent(struct engine *e, peer_id peer, bool silent)
     tunnel_peer_set_silent(e->tunnel, peer, silent);
 }
 
+void engine_set_passive(struct engine *e, peer_id peer, bool passive)
+{
+    tunnel_peer_set_passive(e->tunnel, peer, passive);
+}
+
 int engine_set_second_key(struct engine *e, const uint8_t public_key[MESSAGE_KEY_SIZE], peer_id peer)
 {
     return tunnel_set_second_key(e->tunnel, public_key, peer);

@@ -34,7 +34,7 @@ bool budget_take(struct budget *b, const struct underlay *to, uint32_t count, ui
     if (e->sent + count > (proven ? BUDGET_PROVEN : BUDGET_UNPROVEN))
         return false;
     e->sent += count;
-    e->last = now;
+    e->last = now > e->last ? now : e->last;
     return true;
 }
 
@@ -43,4 +43,11 @@ void budget_prove(struct budget *b, const struct underlay *at, uint64_t now)
     for (uint32_t n = 0; n < BUDGET_HOSTS; n++)
         if (b->entries[n].sent > 0 && underlay_same_host(&b->entries[n].host, at))
             b->entries[n].proven = now;
+}
+
+void budget_reserve(struct budget *b, const struct underlay *to, uint64_t until)
+{
+    for (uint32_t n = 0; n < BUDGET_HOSTS; n++)
+        if (b->entries[n].sent > 0 && underlay_same_host(&b->entries[n].host, to) && b->entries[n].last < until)
+            b->entries[n].last = until;
 }

@@ -485,8 +485,10 @@ void direct_offer(struct mesh *m, struct device *d, uint64_t now)
             continue;
         c->limited = !budget_take(&m->budget, &c->endpoint, DIRECT_TRIES, now);
         m->counters.limited += c->limited;
-        if (!c->limited)
-            list[count++] = c->endpoint;
+        if (c->limited)
+            continue;
+        budget_reserve(&m->budget, &c->endpoint, now + DIRECT_OFFER_TIME);
+        list[count++] = c->endpoint;
     }
     if (count == 0)
         return;

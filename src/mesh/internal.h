@@ -113,6 +113,8 @@ struct budget {
 
 /* Whether `count` datagrams may go there now; if so they are counted. */
 bool budget_take(struct budget *b, const struct underlay *to, uint32_t count, uint64_t now);
+/* What was taken may be sent up to then. */
+void budget_reserve(struct budget *b, const struct underlay *to, uint64_t until);
 void budget_prove(struct budget *b, const struct underlay *at, uint64_t now);
 
 /* ---- Hellos (hello.c) ---- */

@@ -22,24 +22,16 @@ uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t len)
     return sum + low + high + (word & UINT32_MAX) + (word >> 32);
 }
 
-uint16_t checksum_fold(uint64_t sum)
+static uint64_t add_ipv4_header(const uint8_t *packet)
 {
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & UINT16_MAX) + (sum >> 16);
-    sum = (sum & UINT16_MAX) + (sum >> 16);
-    return (uint16_t)sum;
-}
-
-static size_t ipv4_header_len(const uint8_t *packet)
-{
-    return (size_t)(packet[0] & 15) * 4;
+    size_t words = packet[0] & 15;
+    return words == 5 ? checksum_add_words(0, packet, 5) : checksum_add_words(0, packet, words);
 }
 
 uint64_t checksum_pseudo(const uint8_t *packet, uint8_t protocol, uint32_t transport_len)
 {
     uint64_t sum = (uint64_t)htons(protocol) + htonl(transport_len);
-    return packet[0] >> 4 == 4 ? checksum_add(sum, packet + 12, 8) : checksum_add(sum, packet + 8, 32);
+    return packet[0] >> 4 == 4 ? checksum_add_words(sum, packet + 12, 2) : checksum_add_words(sum, packet + 8, 8);
 }
 
 void checksum_set_ip_length(uint8_t *packet, uint32_t len)
@@ -50,7 +42,7 @@ void checksum_set_ip_length(uint8_t *packet, uint32_t len)
     }
     put_be16(packet + 2, (uint16_t)len);
     put_be16(packet + 10, 0);
-    uint16_t checksum = (uint16_t)~checksum_fold(checksum_add(0, packet, ipv4_header_len(packet)));
+    uint16_t checksum = (uint16_t)~checksum_fold(add_ipv4_header(packet));
     memcpy(packet + 10, &checksum, sizeof(checksum));
 }
 
@@ -67,7 +59,7 @@ void checksum_set_transport(uint8_t *packet, uint32_t len, uint32_t start, uint3
 
 bool checksum_holds(const uint8_t *packet, uint32_t len, uint32_t start, uint8_t protocol)
 {
-    if (packet[0] >> 4 == 4 && checksum_fold(checksum_add(0, packet, ipv4_header_len(packet))) != UINT16_MAX)
+    if (packet[0] >> 4 == 4 && checksum_fold(add_ipv4_header(packet)) != UINT16_MAX)
         return false;
     uint64_t sum = checksum_add(checksum_pseudo(packet, protocol, len - start), packet + start, len - start);
     return checksum_fold(sum) == UINT16_MAX;

@@ -6,11 +6,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Adds bytes to a sum that starts as 0. Only the last piece of a text may have an odd length. */
 uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t len);
+/* The same for a header: few words of 32 bits, which each packet has to sum several times. */
+static inline uint64_t checksum_add_words(uint64_t sum, const uint8_t *bytes, size_t words)
+{
+    for (size_t i = 0; i < words; i++) {
+        uint32_t word;
+        memcpy(&word, bytes + i * sizeof(word), sizeof(word));
+        sum += word;
+    }
+    return sum;
+}
+
 /* The ones' complement sum in 16 bits, not inverted: 0xffff for a text that holds its right checksum. */
-uint16_t checksum_fold(uint64_t sum);
+static inline uint16_t checksum_fold(uint64_t sum)
+{
+    sum = (sum & UINT32_MAX) + (sum >> 32);
+    sum = (sum & UINT32_MAX) + (sum >> 32);
+    sum = (sum & UINT16_MAX) + (sum >> 16);
+    sum = (sum & UINT16_MAX) + (sum >> 16);
+    return (uint16_t)sum;
+}
 
 /* RFC 793, RFC 8200 8.1: addresses, protocol and transport length of an IPv4 or IPv6 packet. */
 uint64_t checksum_pseudo(const uint8_t *packet, uint8_t protocol, uint32_t transport_len);

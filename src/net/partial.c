@@ -13,7 +13,7 @@ static bool find_ipv4(struct partial *p, const uint8_t *packet, uint32_t len)
         return false;
     p->start = IPV4_HEADER;
     p->protocol = packet[9];
-    return checksum_fold(checksum_add(0, packet, IPV4_HEADER)) == UINT16_MAX;
+    return checksum_fold(checksum_add_words(0, packet, IPV4_HEADER / 4)) == UINT16_MAX;
 }
 
 static bool find_ipv6(struct partial *p, const uint8_t *packet, uint32_t len)

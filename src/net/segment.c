@@ -1,5 +1,6 @@
 #include "net/segment.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -8,6 +9,7 @@
 #include "net/partial.h"
 #include "net/transport.h"
 
+#define IPV4_HEADER_MAX 60u
 #define IPV6_HOP_BY_HOP 0
 #define IPV6_DESTINATION_OPTIONS 60
 
@@ -83,6 +85,15 @@ static void find_astray(struct segmenter *s)
     s->astray = checksum_fold((uint64_t)field + (uint16_t)~pseudo);
 }
 
+static void sum_ipv4_header(struct segmenter *s)
+{
+    uint8_t header[IPV4_HEADER_MAX];
+    memcpy(header, s->packet, s->checksum_start);
+    memset(header + 2, 0, 4);
+    memset(header + 10, 0, 2);
+    s->ip_sum = checksum_fold(checksum_add(0, header, s->checksum_start));
+}
+
 /* One packet, which at most wants its checksum completed. */
 static int start_whole(struct segmenter *s, const struct virtio_net_hdr *header)
 {
@@ -118,6 +129,8 @@ static int start_super_packet(struct segmenter *s, const struct virtio_net_hdr *
     s->to_sum = (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0;
     if (s->to_sum)
         find_astray(s);
+    if (s->version == 4)
+        sum_ipv4_header(s);
     return 0;
 }
 
@@ -172,9 +185,25 @@ static void complete_checksum(const struct segmenter *s, uint8_t *out, uint32_t 
     memcpy(out + s->checksum_start + s->checksum_offset, &checksum, sizeof(checksum));
 }
 
+/* What each packet has of its own is computed from the super-packet: nothing is read again that was just written in
+ * pieces, for which the processor would have to wait. */
+static void write_ip(const struct segmenter *s, uint32_t i, uint8_t *out, uint32_t len)
+{
+    if (s->version == 6) {
+        put_be16(out + 4, (uint16_t)(len - IPV6_HEADER));
+        return;
+    }
+    uint16_t identification = (uint16_t)(get_be16(s->packet + 4) + i);
+    uint16_t sum = checksum_fold((uint64_t)s->ip_sum + htons((uint16_t)len) + htons(identification));
+    uint16_t checksum = (uint16_t)~sum;
+    put_be16(out + 2, (uint16_t)len);
+    put_be16(out + 4, identification);
+    memcpy(out + 10, &checksum, sizeof(checksum));
+}
+
 static void write_tcp(const struct segmenter *s, uint32_t i, uint8_t *tcp)
 {
-    put_be32(tcp + TCP_SEQUENCE, get_be32(tcp + TCP_SEQUENCE) + i * s->payload);
+    put_be32(tcp + TCP_SEQUENCE, get_be32(s->packet + s->checksum_start + TCP_SEQUENCE) + i * s->payload);
     if (i + 1 < s->count)
         tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
     if (i > 0) /* RFC 3168 6.1.2: congestion window reduced is said once */
@@ -183,7 +212,7 @@ static void write_tcp(const struct segmenter *s, uint32_t i, uint8_t *tcp)
 
 static void write_pseudo_sum(const struct segmenter *s, uint8_t *out, uint32_t len)
 {
-    uint64_t pseudo = checksum_pseudo(out, protocol_of[s->kind], len - s->checksum_start);
+    uint64_t pseudo = checksum_pseudo(s->packet, protocol_of[s->kind], len - s->checksum_start);
     uint16_t sum = checksum_fold(pseudo + s->astray);
     memcpy(out + s->checksum_start + s->checksum_offset, &sum, sizeof(sum));
 }
@@ -197,9 +226,7 @@ void segment_write_partial(const struct segmenter *s, uint32_t i, uint8_t *out)
     uint32_t payload = payload_len(s, i), len = s->header_len + payload;
     memcpy(out, s->packet, s->header_len);
     memcpy(out + s->header_len, s->packet + s->header_len + i * s->payload, payload);
-    if (s->version == 4)
-        put_be16(out + 4, (uint16_t)(get_be16(out + 4) + i));
-    checksum_set_ip_length(out, len);
+    write_ip(s, i, out, len);
     if (s->kind == SEGMENT_TCP)
         write_tcp(s, i, out + s->checksum_start);
     else

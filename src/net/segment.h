@@ -18,6 +18,7 @@ struct segmenter {
     uint16_t checksum_start;
     uint16_t checksum_offset;
     uint16_t astray; /* by which the field is not the sum of the pseudo-header: a sum, 0 or 0xffff when it is */
+    uint16_t ip_sum; /* of the IPv4 header without what differs: length, identification and checksum */
     bool to_sum;     /* the kernel left the checksum to whoever needs it */
     uint8_t kind;    /* enum segment_kind in segment.c */
     uint8_t version;

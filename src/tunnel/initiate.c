@@ -120,7 +120,7 @@ static void initiate_after(struct peer *p, uint64_t pause, bool retry, struct tu
     const struct identity *own = atomic_load(&t->identity);
     if (!retry)
         p->attempts = 0;
-    if (!own || !t->up || !atomic_load(&p->endpoint))
+    if (!own || !t->up || p->passive || !atomic_load(&p->endpoint))
         return;
     if (p->last_handshake_sent != 0 && now.monotonic < p->last_handshake_sent + pause) {
         if (p->retransmit_at == 0 && !fulfilled(p))

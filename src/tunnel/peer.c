@@ -372,6 +372,13 @@ void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent)
         p->silent = silent;
 }
 
+void tunnel_peer_set_passive(struct tunnel *t, peer_id peer, bool passive)
+{
+    struct peer *p = tunnel_peer(t, peer);
+    if (p)
+        p->passive = passive;
+}
+
 void tunnel_peer_set_timestamp(struct tunnel *t, peer_id peer, const uint8_t timestamp[MESSAGE_TIMESTAMP_SIZE])
 {
     struct peer *p = tunnel_peer(t, peer);

@@ -226,6 +226,8 @@ void tunnel_peer_set_gate(struct tunnel *t, peer_id peer, const uint8_t *gate);
 
 /* Its initiations are authenticated, told (TUNNEL_ACTION_INTRUDER) and never answered. */
 void tunnel_peer_set_silent(struct tunnel *t, peer_id peer, bool silent);
+/* No handshake is begun with it, whatever is wanted: it comes to us, and where it was last heard may be anybody's. */
+void tunnel_peer_set_passive(struct tunnel *t, peer_id peer, bool passive);
 /* Begins a handshake, unless one is under way or the session is under a minute old; when the interface comes up, while
  * it is down. */
 void tunnel_peer_connect(struct tunnel *t, peer_id peer, struct tunnel_time now, struct tunnel_actions *actions);

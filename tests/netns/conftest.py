@@ -1,11 +1,15 @@
 """A dark node, a friend of it, and a stranger one router away."""
 import base64
 import contextlib
+import os
 
 import pytest
 
 import world as worlds
 from probes import address_family, udp_drops
+
+# What runs for minutes: make dark-full.
+collect_ignore = [] if os.environ.get("NIGHTJAR_DARK_FULL") else ["test_dark_full.py"]
 
 
 class Dark:

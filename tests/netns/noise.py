@@ -157,6 +157,14 @@ class Initiator(Transport):
         return sealed
 
 
+def cookie_reply(message, sender_public, cookie=None):
+    """Section 5.4.7, for the initiation or response `message`, as whoever saw it and knows its receiver's key makes it."""
+    long_nonce = os.urandom(24)
+    key = hchacha20(blake2s(b"cookie--", sender_public), long_nonce[:16])
+    sealed = ChaCha20Poly1305(key).encrypt(bytes(4) + long_nonce[16:], cookie or os.urandom(16), message[-32:-16])
+    return struct.pack("<I", COOKIE_REPLY) + message[4:8] + long_nonce + sealed
+
+
 class Responder(Transport):
     """The other end; InvalidTag or AssertionError if the initiation is not genuine. `peer` is who sent it."""
 

@@ -1,18 +1,19 @@
 """A member (or a ticket's holder) that speaks to a relay as it pleases: WireGuard and control frames in plain Python."""
 import contextlib
+import os
 import time
 
 import noise
 from running import wait_until
 from statements import decode, encode
 
-HELLO, INTRODUCE, GET, PART = 1, 2, 6, 7
+HELLO, INTRODUCE, GET, PART, RELAYED = 1, 2, 6, 7, 13
 LEDGER, FOLD, OPENINGS, OFFER = 1, 2, 3, 4
 LATEST = 2**64 - 1
 
 
 class Rogue:
-    """A session with a relay, under a static key."""
+    """A session with a relay, or whoever else answers, under a static key."""
 
     def __init__(self, host, private, relay_public, endpoint):
         self.sock, self.endpoint = host.socket(), endpoint
@@ -27,7 +28,9 @@ class Rogue:
         self.sock.settimeout(0.5)
         self.sock.send(self.session.initiation())
         with contextlib.suppress(TimeoutError):
-            return self.sock.recv(2048)
+            while (message := self.sock.recv(2048))[0] != noise.RESPONSE:
+                pass  # of a session that it had before
+            return message
 
     def close(self):
         self.sock.close()
@@ -44,12 +47,19 @@ class Rogue:
                 message = self.sock.recv(65535)
             except TimeoutError:
                 return
-            if message[0] != noise.DATA:
+            if message[0] not in (noise.DATA, noise.NATIVE) or message[4:8] != self.session.index:
                 continue
             inner = self.session.open(message)
-            if inner and inner[0] >> 4 == 0:
+            if inner and inner[0] == RELAYED:
+                yield RELAYED, {}, inner[16:16 + int.from_bytes(inner[4:8], "big")]
+            elif inner and inner[0] >> 4 == 0:
                 fields, end_of_item = decode(inner, 1)
                 yield inner[0], fields, inner[:end_of_item]
+
+    def hello(self, aeads=1):
+        """Says hello, and gives what the relay's says: {key: value}."""
+        self.send(HELLO, {1: 1, 2: 1, 3: aeads, 4: 0, 6: int.from_bytes(os.urandom(7), "big") + 1})
+        return next(fields for kind, fields, _ in self.frames(5) if kind == HELLO)
 
     def part(self, what, since, to, offset, patience=1.5, tries=3):
         """Of a blob; None: no answer."""
@@ -81,3 +91,22 @@ class Rogue:
             if kind == INTRODUCE and fields[1] == self.number and fields[2] == 3:
                 return time.monotonic() - started, encode({**fields, 1: 0})
         return None, None
+
+
+class Relayed:
+    """A session with a member through the relay that `at_relay`, a Rogue, speaks with and was introduced by."""
+
+    def __init__(self, at_relay, private, public, device):
+        self.at_relay, self.device = at_relay, device
+        self.session = noise.Initiator(private, public)
+        self._pass(self.session.initiation())
+        response = next(message for kind, _, message in at_relay.frames(5) if kind == RELAYED and message[0] == noise.RESPONSE)
+        self.session.finish(response)
+        self._pass(self.session.data())
+
+    def _pass(self, message):
+        header = bytes([RELAYED, 0, 0, 0]) + len(message).to_bytes(4, "big") + self.device[:8]
+        self.at_relay.sock.send(self.at_relay.session.data(header + message))
+
+    def send(self, kind, fields):
+        self._pass(self.session.data(bytes([kind]) + encode(fields)))

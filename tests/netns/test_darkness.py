@@ -167,6 +167,19 @@ def test_a_dead_member_is_as_silent_and_so_is_one_that_starts(dark, role):
         prod(watches[0], dark.ports["hub"], messages)
 
 
+def test_nothing_is_drawn_while_it_starts_over_and_over(dark):
+    """Killed and started again, each time another of its processes, while it is scanned and sent to."""
+    hub, watches = dark.plant.hub, (dark.watches["hub"], dark.neighbour)
+    with dark.silence(*watches), incessantly(dark, watches[0], "hub"):
+        scans = [scan(watch, f"{options} --min-rate 500 -p 1-2000,{OTHER},{plants.PORT} {watch.target(6 if '-6' in options else 4)}")
+                 for watch in watches for options in ("-sS", "-sU", "-6 -sS")]
+        for role in ("engine", "parent", "keys", "state"):
+            kill(hub, role)
+            dark.up("hub")
+        for process in scans:
+            assert process.wait(20) == 0
+
+
 def test_what_was_answered_once_is_not_answered_again_by_a_daemon_that_was_killed(dark):
     initiator = member(dark, "replayed")
     captured = []

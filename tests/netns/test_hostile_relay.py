@@ -262,8 +262,6 @@ def test_wrong_answers_lead_to_the_other_relay(members, relay, how):
     members.anew(members.sensor)
     assert members.ping(deadline=30)
     assert relay.asks() > before, "the control: it was asked"
-    if how is not other_openings:
-        assert members.path() == ("relayed", "hub")
 
 
 def test_answers_to_what_was_never_asked_change_nothing(members, relay):
@@ -354,8 +352,12 @@ def test_a_victim_gets_a_few_datagrams_and_no_more(members, relay):
 
     relay.here_is = lambda target, number: relay.here(target, number, candidates=aimed())
     relay.tell = lambda target, asker, number: relay.send(target, relay.told(asker, number, candidates=aimed()))
+    ghosts = [relay[ghost.name] for ghost in members.ghosts]
+    relay.answer = lambda asker, target, number: (relay.send(asker, relay.here_is(target, number)) if target in ghosts
+                                                  else relay.introduce(asker, target, number))
+    members.anew(members.sensor)
+    assert members.ping()
     asking = [members.sensor.start(f"ping {ghost.name} -c 1") for ghost in members.ghosts]
-    members.anew(members.broker)
     aim(3)
     first = at_victim.packets
     aim(5)

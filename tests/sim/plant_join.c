@@ -39,8 +39,6 @@ static void settle(struct plant_node *n)
     if (!n->member_gone || !n->on)
         return;
     n->member_gone = false;
-    if (n->plant->flaw == PLANT_SAME_GATE)
-        return;
     actions.count = 0;
     tunnel_gate_replace(n->tunnel, plant_time(n), &actions);
     plant_actions(n, &actions);

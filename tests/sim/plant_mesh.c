@@ -441,6 +441,8 @@ void plant_tell_local(struct plant_node *n)
 
 void plant_tell_gate(struct plant_node *n)
 {
+    if (n->plant->flaw == PLANT_SAME_GATE && n->has_gate)
+        plant_must(tunnel_gate_restore(n->tunnel, n->gate) == 0, "memory");
     tunnel_gate(n->tunnel, n->gate);
     n->has_gate = true;
     if (n->mesh)

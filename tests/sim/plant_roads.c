@@ -9,10 +9,12 @@
 #define STEP (100 * PLANT_MS)
 #define DIRECT_WITHIN (2 * SECOND)        /* of the first session */
 #define DIRECT_AGAIN_WITHIN (13 * SECOND) /* of the first packet after a long silence */
+#define CROSSING_TIME (SECOND / 2)
 #define ARRIVES_WITHIN (3 * SECOND)
-#define RELAYED_WITHIN (4 * SECOND) /* of the direct way's end */
+#define RELAYED_WITHIN (5 * SECOND) /* of the direct way's end */
 #define TAKEN_WITHIN (5 * SECOND)   /* among those who have sessions with each other */
-#define TAKEN_BY_ALL_WITHIN (60 * SECOND)
+#define TAKEN_BY_ALL_WITHIN (10 * SECOND)
+#define TAKEN_AFTER_RELAYS_WITHIN (60 * SECOND)
 
 static bool speaks(const struct plant_node *n)
 {
@@ -117,6 +119,15 @@ static void stream(struct plant *p, uint64_t time)
     }
 }
 
+/* Whether a packet had a session to go in, on a path that works. Two who begin handshakes at once lose what is under
+ * way in the session before, as WireGuard has it: that is when they begin to speak. */
+static bool should_arrive(struct plant *p, const struct plant_road *r, const struct plant_packet *packet,
+                          uint64_t since)
+{
+    return packet->at >= since + CROSSING_TIME && r->met != 0 && packet->at >= r->met + CROSSING_TIME &&
+           speaks(node(p, packet->from)) && speaks(node(p, packet->to));
+}
+
 /* Nothing was lost of what was said from `since` on, and not in the last moments. */
 static void check_streams(struct plant *p, uint64_t since)
 {
@@ -126,8 +137,8 @@ static void check_streams(struct plant *p, uint64_t since)
         const struct plant_packet *packet = &p->packets[id];
         uint32_t port = packet->reply ? packet->dport : packet->sport;
         uint32_t i = port - PLANT_PORT_OF_ROADS;
-        if (port < PLANT_PORT_OF_ROADS || i >= p->road_count || packet->at < since || packet->at > end ||
-            packet->at < p->roads[i].met || p->roads[i].met == 0 || packet->arrived == 1)
+        if (port < PLANT_PORT_OF_ROADS || i >= p->road_count || packet->at > end || packet->arrived == 1 ||
+            !should_arrive(p, &p->roads[i], packet, since))
             continue;
         if (p->verbose)
             printf("# lost: %u to %u at %.3f, reply %d, arrived %u, road met %.3f direct %.3f fresh %d\n", packet->from,
@@ -178,6 +189,26 @@ static void check_direct_again(struct plant *p)
     }
 }
 
+static void say_road(struct plant *p, const struct plant_road *r, const char *when)
+{
+    struct plant_node *a = node(p, r->from), *b = node(p, r->to);
+    struct device_id relay;
+    if (p->verbose && a->on && b->on)
+        printf("# %.3f %s: road %u (site %u, kind %d) to %u (site %u, kind %d): session %d %d, path %d %d, why %d %d, "
+               "met %.3f, direct %.3f, may %d\n",
+               (double)p->now / 1e9, when, r->from, a->site, (int)p->sites[a->site].kind, r->to, b->site,
+               (int)p->sites[b->site].kind, has_session(a, b), has_session(b, a),
+               (int)mesh_path(a->mesh, &b->invite.id, &relay), (int)mesh_path(b->mesh, &a->invite.id, &relay),
+               (int)mesh_why(a->mesh, &b->invite.id), (int)mesh_why(b->mesh, &a->invite.id), (double)r->met / 1e9,
+               (double)r->direct / 1e9, plant_may_meet(p, a, b));
+}
+
+static void say_roads(struct plant *p, const char *when)
+{
+    for (uint32_t i = 0; i < p->road_count; i++)
+        say_road(p, &p->roads[i], when);
+}
+
 /* ---- Breaking ---- */
 
 bool plant_is_blocked(const struct plant *p, const struct plant_node *a, const struct plant_node *b)
@@ -204,16 +235,49 @@ static void break_some(struct plant *p)
 
 /* ---- Taking away ---- */
 
-/* Who hears of it without relays: over sessions on direct paths. */
-static void spread(struct plant *p, struct plant_node *from)
+static bool holds(struct plant_node *a, struct plant_node *b)
 {
+    return a->on && b->on && has_session(a, b) && has_session(b, a) && is_direct(a, b) && is_direct(b, a);
+}
+
+/* Who hears of it without relays: over sessions on direct paths. Returns how many of them know who it is about. */
+static uint32_t spread(struct plant *p, struct plant_node *from, const struct plant_node *gone)
+{
+    uint32_t count = from->had_taken;
     from->heard_of = true;
     for (uint32_t i = 0; i < p->node_count; i++) {
         struct plant_node *n = node(p, i);
-        if (n->on && !n->heard_of && has_session(n, from) && has_session(from, n) && is_direct(n, from) &&
-            is_direct(from, n))
-            spread(p, n);
+        if (n->on && !n->heard_of && n != gone && holds(n, from))
+            count += spread(p, n, gone);
     }
+    return count;
+}
+
+static void forget_spread(struct plant *p, const struct plant_node *gone)
+{
+    for (uint32_t i = 0; i < p->node_count; i++) {
+        struct plant_node *n = node(p, i);
+        n->heard_of = false;
+        n->had_taken = n->on && plant_peer_by_id(n, &gone->invite.id);
+    }
+}
+
+/* From whom the most hear who know it. */
+static struct plant_node *best_teller(struct plant *p, const struct plant_node *gone)
+{
+    struct plant_node *best = NULL;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < 2 * p->road_count; i++) {
+        const struct plant_road *r = &p->roads[i / 2];
+        struct plant_node *n = node(p, i % 2 ? r->from : r->to);
+        forget_spread(p, gone);
+        uint32_t count = n == gone || !speaks(n) ? 0 : spread(p, n, gone);
+        if (count > most) {
+            most = count;
+            best = n;
+        }
+    }
+    return best;
 }
 
 static void stop_relays(struct plant *p)
@@ -229,14 +293,20 @@ static void start_relays(struct plant *p)
             plant_node_start(node(p, i));
 }
 
-static const struct plant_road *any_direct(struct plant *p)
+static struct plant_node *any_direct(struct plant *p)
 {
-    for (uint32_t i = 0; i < p->road_count; i++) {
-        const struct plant_road *r = &p->roads[i];
-        if (r->to >= PLANT_FIRST_MEMBER && both_direct(p, r))
-            return r;
+    struct plant_node *best = NULL;
+    uint32_t most = 0;
+    for (uint32_t i = PLANT_FIRST_MEMBER; i < p->node_count; i++) {
+        uint32_t count = 0;
+        for (uint32_t r = 0; r < p->road_count; r++)
+            count += (p->roads[r].from == i || p->roads[r].to == i) && both_direct(p, &p->roads[r]);
+        if (count > most) {
+            most = count;
+            best = node(p, i);
+        }
     }
-    return NULL;
+    return best;
 }
 
 /* Whom it was no peer of, a hostile relay may have told it about. */
@@ -272,78 +342,78 @@ static void check_taken(struct plant *p)
             continue;
         if (plant_peer_by_id(n, &p->taken->invite.id))
             plant_fail(p, n, "who was taken away is nobody's peer");
+        if (p->verbose)
+            printf("# taken %u: node %u heard %d had %d, gates %u\n", p->taken->number, n->number, n->heard_of,
+                   n->had_taken, p->taken->gate_count);
         check_gate(p, n, p->taken);
         check_permits(p, n, p->taken);
     }
 }
 
-/* Controller and relays are down; one of those who have a session with it, or with somebody who has, is handed the
- * statement. */
-static void take_one_away(struct plant *p)
+static void begin_taking(struct plant *p, const struct plant_node *gone, uint64_t all)
 {
-    const struct plant_road *r = any_direct(p);
-    if (!r)
-        return;
-    struct plant_node *gone = node(p, r->to);
-    stop_relays(p);
-    for (uint32_t i = 0; i < p->node_count; i++) {
-        struct plant_node *n = node(p, i);
-        n->heard_of = false;
-        n->had_taken = n->on && plant_peer_by_id(n, &gone->invite.id);
-    }
-    plant_take_away_at(p, node(p, r->from), gone, STATEMENT_REVOKE);
-    spread(p, node(p, r->from));
-    gone->heard_of = false;
     p->taken = gone;
     p->taken_at = p->now + TAKEN_WITHIN;
-    p->taken_by_all_at = UINT64_MAX;
+    p->taken_by_all_at = all;
+}
+
+/* Controller and relays are down; a member is handed the statement. */
+static void take_away_in_the_dark(struct plant *p)
+{
+    struct plant_node *gone = any_direct(p);
+    if (!gone)
+        return;
+    stop_relays(p);
+    struct plant_node *teller = best_teller(p, gone);
+    forget_spread(p, gone);
+    if (teller)
+        (void)spread(p, teller, gone);
+    begin_taking(p, gone, UINT64_MAX);
+    plant_take_away_at(p, teller ? teller : node(p, PLANT_OPERATOR), gone, STATEMENT_REVOKE);
     stream(p, 2 * TAKEN_WITHIN);
     check_taken(p);
     start_relays(p);
-    p->taken_by_all_at = p->now + TAKEN_BY_ALL_WITHIN;
-    stream(p, TAKEN_BY_ALL_WITHIN / 4);
+    p->taken_by_all_at = p->now + TAKEN_AFTER_RELAYS_WITHIN;
+    stream(p, TAKEN_AFTER_RELAYS_WITHIN / 4);
     plant_run_until(p, p->taken_by_all_at + SECOND);
+    check_taken(p);
+    p->taken = NULL;
+}
+
+static void take_away(struct plant *p)
+{
+    struct plant_node *gone = any_direct(p);
+    if (!gone)
+        return;
+    forget_spread(p, gone);
+    begin_taking(p, gone, p->now + TAKEN_BY_ALL_WITHIN);
+    plant_take_away(p, gone, STATEMENT_REVOKE);
+    stream(p, TAKEN_BY_ALL_WITHIN + 2 * SECOND);
     check_taken(p);
     p->taken = NULL;
 }
 
 /* ---- All of it ---- */
 
-static void say_road(struct plant *p, const struct plant_road *r, const char *when)
-{
-    struct plant_node *a = node(p, r->from), *b = node(p, r->to);
-    struct device_id relay;
-    if (p->verbose && a->on && b->on)
-        printf("# %.3f %s: road %u (site %u, kind %d) to %u (site %u, kind %d): session %d %d, path %d %d, why %d %d, "
-               "met %.3f, direct %.3f, may %d\n",
-               (double)p->now / 1e9, when, r->from, a->site, (int)p->sites[a->site].kind, r->to, b->site,
-               (int)p->sites[b->site].kind, has_session(a, b), has_session(b, a),
-               (int)mesh_path(a->mesh, &b->invite.id, &relay), (int)mesh_path(b->mesh, &a->invite.id, &relay),
-               (int)mesh_why(a->mesh, &b->invite.id), (int)mesh_why(b->mesh, &a->invite.id), (double)r->met / 1e9,
-               (double)r->direct / 1e9, plant_may_meet(p, a, b));
-}
-
-static void say_roads(struct plant *p, const char *when)
-{
-    for (uint32_t i = 0; i < p->road_count; i++)
-        say_road(p, &p->roads[i], when);
-}
-
 void plant_roads(struct plant *p)
 {
     choose(p);
     say_roads(p, "chosen");
+    uint64_t since = p->now;
     stream(p, 12 * SECOND);
-    check_streams(p, 0);
+    check_streams(p, since);
     say_roads(p, "met");
     check_roads(p);
     plant_run_until(p, p->now + 75 * SECOND); /* long enough to let go of it */
-    uint64_t since = p->now;
+    since = p->now;
     stream(p, DIRECT_AGAIN_WITHIN);
     check_direct_again(p);
     check_streams(p, since);
-    break_some(p);
     if (!p->failure)
-        take_one_away(p);
+        take_away(p);
+    if (!p->failure)
+        take_away_in_the_dark(p);
+    if (!p->failure)
+        break_some(p);
     p->road_count = 0;
 }

@@ -242,6 +242,25 @@ static void a_silent_peers_timestamp_is_persisted(void **state)
     assert_int_equal(w->persists[BOB], 1);
 }
 
+static void a_passive_peer_that_went_away_is_not_called(void **state)
+{
+    struct world *w = *state;
+    world_connect(w);
+    tunnel_peer_set_passive(w->nodes[BOB].tunnel, w->peer[BOB][ALICE], true);
+    assert_true(world_passes(w, BOB, ALICE));
+    world_packet(w, BOB, ALICE, 100); /* its session is used as long as it lasts */
+    uint64_t sent = w->sent[BOB];
+    world_run_cut_off(w, 300 * SECOND);
+    assert_int_equal(w->sent[BOB], sent);
+    connect_to(w, BOB, ALICE);
+    world_packet(w, BOB, ALICE, 100);
+    world_run_cut_off(w, 10 * SECOND);
+    assert_int_equal(w->sent[BOB], sent);
+    connect_to(w, ALICE, BOB); /* it comes to us */
+    world_run(w, 10 * SECOND);
+    assert_int_equal(w->nodes[ALICE].tally.links_up, 2);
+}
+
 /* ---- The second key ---- */
 
 static void give_second_key(struct world *w, enum who to)
@@ -341,6 +360,7 @@ int main(void)
         TEST(a_silent_peers_initiation_is_told_and_draws_no_byte),
         TEST(a_silent_peers_session_goes_on),
         cmocka_unit_test_setup_teardown(a_silent_peers_timestamp_is_persisted, world_setup_dark, world_teardown),
+        TEST(a_passive_peer_that_went_away_is_not_called),
         TEST(the_second_key_serves_its_peer),
         TEST(the_second_key_serves_nobody_else),
         TEST(the_own_key_serves_on_beside_the_second),
