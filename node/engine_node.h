@@ -47,7 +47,7 @@ void engine_node_end(struct engine_node *n, int error);
 
 void tell_state(struct engine_node *n, uint16_t kind, const void *message, size_t len, const void *tail,
                 size_t tail_len);
-void tell_step(struct engine_node *n, const struct static_step *step);
+bool tell_step(struct engine_node *n, const struct static_step *step); /* false: it is lost */
 void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE]);
 /* One for keys to keep. */
 void tell_gate(struct engine_node *n, const struct ipc_gate *gate);

@@ -31,7 +31,7 @@ void where_apply(struct mesh *m, const struct where *w, struct device *d, uint64
 {
     if (w->has_gate)
         m->ops.heard(m->ops.context, &d->id, 0, 0, w->gate);
-    direct_given(m, d, (struct frame_view){.bytes = w->candidates, .len = w->candidates_len}, now);
+    direct_given(m, d, (struct frame_view){.bytes = w->candidates, .len = w->candidates_len}, true, now);
 }
 
 static void rest(struct mesh *m, struct introduction *i, uint64_t now)

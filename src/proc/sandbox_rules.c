@@ -204,7 +204,6 @@ static const struct sandbox_rule controller_rules[] = {
     RULE(open, "the same, as SQLite may call it"),
     RULE(pread64, "the store"),
     RULE(pwrite64, "the same"),
-    RULE1(ioctl, "stdio asks whether its output is a terminal", IS(1, TCGETS)),
     RULE(newfstatat, "the store's names"),
     RULE(fstatat64, "the same, 32-bit"),
     RULE(statx, "the same, 32-bit"),
