@@ -167,6 +167,22 @@ static void a_direct_path_that_dies_is_left_within_two_and_a_half_seconds(void *
     }
 }
 
+/* One short packet after much control: what is a frame's noise must not hide it. */
+static void a_single_packet_shows_that_a_path_is_dead(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
+    world_run(w, 3 * SECOND / 2);
+    mesh_ping(w->nodes[A].mesh, &w->nodes[B].id, 7, w->now);
+    world_run(w, SECOND / 2);
+    cut(w, true);
+    w->nodes[A].sent[B] += 100;
+    world_run(w, 3 * SECOND);
+    assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    world_free(w);
+}
+
 /* One direction alone: whoever is heard falls back as well, since nothing comes of what it sends. */
 static void a_path_that_dies_in_one_direction_is_left(void **state)
 {
@@ -661,6 +677,7 @@ int main(void)
         cmocka_unit_test(two_at_one_site_meet_there),
         cmocka_unit_test(private_addresses_are_told_only_to_who_shares_the_public_one),
         cmocka_unit_test(a_direct_path_that_dies_is_left_within_two_and_a_half_seconds),
+        cmocka_unit_test(a_single_packet_shows_that_a_path_is_dead),
         cmocka_unit_test(a_path_that_dies_in_one_direction_is_left),
         cmocka_unit_test(a_path_that_keeps_dying_is_tried_ever_less_often),
         cmocka_unit_test(a_direct_path_outlives_every_relay),
