@@ -345,7 +345,7 @@ static void check_taken(struct plant *p)
             !(n->heard_of || p->now >= p->taken_by_all_at))
             continue;
         if (plant_peer_by_id(n, &p->taken->invite.id))
-            plant_fail(p, n, "who was taken away is nobody's peer");
+            plant_fail(p, n, "no byte goes to who was taken away, who is nobody's peer");
         if (p->verbose)
             printf("# taken %u: node %u heard %d had %d, gates %u\n", p->taken->number, n->number, n->heard_of,
                    n->had_taken, p->taken->gate_count);
