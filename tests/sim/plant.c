@@ -386,27 +386,35 @@ static void tap(bool good, uint32_t number, const char *what, uint64_t which, co
 
 #define FLAW_SEEDS 5
 
-/* How the failure begins that each must lead to. */
-static const char *const found_as[PLANT_FLAWS] = {
-    [PLANT_NO_POLICY] = "no packet is delivered that the receiver's policy",
-    [PLANT_PLAINTEXT] = "no plaintext",
-    [PLANT_DEAF] = "healed for long enough, all heads",
-    [PLANT_FORGETFUL] = "no byte goes to a stranger",
-    [PLANT_ANY_SIGNER] = "nobody is",
-    [PLANT_NO_BUDGET] = "no node can be aimed at",
-    [PLANT_FOLLOWS] = "no node can be aimed at",
-    [PLANT_KEEPS_TO_ITSELF] = "no byte goes to who was taken away",
-    [PLANT_SAME_GATE] = "nobody's gate key",
-    [PLANT_KEEPS_PERMITS] = "no relay passes on",
-    [PLANT_ANY_WAY] = "no node can be aimed at",
+/* How the failure begins that each must lead to, or the other. */
+static const char *const found_as[PLANT_FLAWS][2] = {
+    [PLANT_NO_POLICY] = {"no packet is delivered that the receiver's policy", NULL},
+    [PLANT_PLAINTEXT] = {"no plaintext", NULL},
+    [PLANT_DEAF] = {"healed for long enough, all heads", NULL},
+    [PLANT_FORGETFUL] = {"no byte goes to a stranger", NULL},
+    [PLANT_ANY_SIGNER] = {"nobody is", NULL},
+    [PLANT_NO_BUDGET] = {"no node can be aimed at", NULL},
+    [PLANT_FOLLOWS] = {"no node can be aimed at", "healed for long enough, allowed pairs"},
+    [PLANT_KEEPS_TO_ITSELF] = {"no byte goes to who was taken away", NULL},
+    [PLANT_SAME_GATE] = {"nobody's gate key", NULL},
+    [PLANT_KEEPS_PERMITS] = {"no relay passes on", NULL},
+    [PLANT_ANY_WAY] = {"no node can be aimed at", NULL},
 };
+
+static bool is_found_as(enum plant_flaw flaw, const char *text)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        if (found_as[flaw][i] && strncmp(text, found_as[flaw][i], strlen(found_as[flaw][i])) == 0)
+            return true;
+    return false;
+}
 
 /* Within a few seeds: a flaw does not show in every life. */
 static bool is_found(struct options *o, char text[300])
 {
     bool found = false;
     for (o->seed = 1; o->seed <= FLAW_SEEDS && !found; o->seed++)
-        found = run(o, text) && strncmp(text, found_as[o->flaw], strlen(found_as[o->flaw])) == 0;
+        found = run(o, text) && is_found_as(o->flaw, text);
     return found;
 }
 

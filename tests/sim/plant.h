@@ -480,8 +480,8 @@ void plant_packet_send(struct plant_node *from, const struct plant_packet *what,
 void plant_delivered(struct plant_node *n, const struct plant_peer *from, const uint8_t *packet, size_t len);
 /* A node has taken in an opening: may it know this? */
 void plant_check_opening(struct plant_node *n, const uint8_t *bytes, size_t len);
-/* Something went from one to the other. */
-void plant_check_taken_away(struct plant *p, const struct plant_node *from, const struct plant_node *to);
+/* Something authentic came to the node. */
+void plant_check_taken_away(struct plant_node *to, const struct device_id *from);
 /* Nothing passes between the two directly. */
 bool plant_is_blocked(const struct plant *p, const struct plant_node *a, const struct plant_node *b);
 void plant_check(struct plant *p);

@@ -611,6 +611,8 @@ static void open_one(struct plant_node *n, const struct endpoint *from, uint8_t 
     const struct plant_peer *known = o.packet ? plant_peer_by_peer(n, tunnel_peer_id(o.peer)) : NULL;
     if (notices != 0)
         notice_later(n, &notice);
+    if (known)
+        plant_check_taken_away(n, &known->id);
     if (known && !o.frame)
         take_packet(n, known, o.packet, o.packet_len);
     else if (known && o.packet[0] == FRAME_RELAYED)
