@@ -125,7 +125,8 @@ def ipv6(net, payload, next_header=17, *, source=None):
 def pseudo(net, version, protocol, length):
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     addresses = socket.inet_pton(family, net.own[version]) + socket.inet_pton(family, net.to[version])
-    return addresses + (struct.pack(">BBH", 0, protocol, length) if version == 4 else struct.pack(">IHBB", length, 0, 0, protocol))
+    rest = struct.pack(">BBH", 0, protocol, length) if version == 4 else struct.pack(">IHBB", length, 0, 0, protocol)
+    return addresses + rest
 
 
 def udp(net, body=b"bad", version=4, *, port=PORT, partial=True, length=None, checksum=None):
