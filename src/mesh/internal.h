@@ -74,6 +74,7 @@
 #define DIRECT_HINTS_TIME (30 * SECOND)
 #define DIRECT_OFFER_TIME (11 * SECOND) /* three initiations */
 #define DIRECT_NOISE_TIME (12 * SECOND) /* a keepalive may follow as late; what is left then is halved */
+#define DIRECT_KEEPALIVE 64u            /* bytes: no packet that is worth an answer is as short */
 #define DIRECT_NOISE 112u               /* bytes around a frame: headers, padding, and that keepalive */
 #define FOLLOW_TIME (2 * SECOND)
 
@@ -163,10 +164,11 @@ struct direct {
     struct candidate *current; /* in use; NULL: none */
     struct candidate *good;    /* the last one that was */
     uint64_t look_due, answer_due, probe_due, retry_due, offer_end;
-    uint64_t sent, received; /* at the last look */
-    uint64_t noise_sent, noise_received, noise_time;
-    uint64_t used;     /* when something but ourselves passed */
-    uint64_t up_since; /* the direct path */
+    uint64_t sent, received;                         /* at the last look */
+    uint64_t noise_sent, noise_received, noise_time; /* of which may have passed: what use is judged by */
+    uint64_t noise_look;                             /* sent since the last look */
+    uint64_t used;                                   /* when something but ourselves passed */
+    uint64_t up_since;                               /* the direct path */
     uint64_t hints_since;
     uint32_t hints;
     uint32_t lost; /* probes in a row */
@@ -189,6 +191,7 @@ struct carried {
     uint64_t sent, received; /* in the session, at the last look */
     uint64_t used;           /* when something passed, or should have */
     uint32_t lost;           /* probes in a row */
+    bool silent;             /* given up, and nothing came since: it may have no session any more */
 };
 
 /* ---- Devices ---- */

@@ -135,7 +135,7 @@ def restart(*machines):
     for machine in machines:
         machine.down()
     for machine in machines:
-        machine.up()
+        machine.up()  # on the port that node.conf keeps
 
 
 __all__ = ["Network", "POLICY", "bounded", "counters", "echoes", "log_size", "network", "path", "peer", "restart", "rss", "wait_until"]

@@ -15,6 +15,7 @@
 #undef opening
 
 #define PLANT_NODES 320
+#define PLANT_NODES_USUAL 300
 #define PLANT_GROUPS 8u
 #define PLANT_RULES_MAX 24u
 #define PLANT_POLICIES_MAX 512u
@@ -30,6 +31,10 @@
 #define PLANT_CAPTURED 256u
 #define PLANT_DATAGRAM_MAX 1600u
 #define PLANT_PAIRS 96u
+#define PLANT_STAGED_OF_ONE 128u /* packets for one peer */
+#define PLANT_BYTES_KEPT (1u << 20)
+#define PLANT_HEAP_OF_ONE (2u << 20) /* a node of this simulation, with its disk */
+#define PLANT_HEAP_OF_ALL (64u << 20)
 #define PLANT_OUTBOX_MAX 64u
 #define PLANT_ENTRIES_MAX 4096u
 #define PLANT_PORT_OF_PAIRS 2000u

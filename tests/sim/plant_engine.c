@@ -6,7 +6,6 @@
 #include "../unit/random.h"
 #include "plant.h"
 
-#define STAGED_MAX 128u
 #define STAGED_TIME (90 * SECOND)
 #define INNER_MAX (PLANT_DATAGRAM_MAX - 100u)
 
@@ -79,7 +78,7 @@ static void stage(struct plant_node *n, peer_id peer, const uint8_t *packet, siz
         end = &old->next;
     }
     *end = s;
-    if (count >= STAGED_MAX)
+    if (count >= PLANT_STAGED_OF_ONE)
         unstage(n, peer);
 }
 
