@@ -32,6 +32,7 @@ struct engine_node {
     struct ipc_public keys_public;
     bool has_self, has_public;
     bool frames_said; /* the state's, since a device went */
+    bool member_gone; /* in this turn: it knows our gate key */
     uint32_t slot;    /* enum static_key_slot: the key that we initiate under */
     int timer_fd;     /* for the mesh */
     bool no_aes;
@@ -69,6 +70,8 @@ void peer_device(struct engine_node *n, const struct ipc_device *d, const struct
 void peer_gone(struct engine_node *n, const struct device_id *id);
 /* We became a relay, or are none any more: which paths we decide follows from it. */
 void peer_steer_all(struct engine_node *n);
+/* Once a turn: who is no peer any more is left with a gate key that is good for nothing. */
+void peer_settle(struct engine_node *n);
 /* Applies which of our keys we initiate under, and answer on. */
 void peer_apply_keys(struct engine_node *n);
 

@@ -115,7 +115,7 @@ static void use(struct mesh *m, struct direct *x, struct candidate *c, uint64_t 
     x->lost = 0;
     x->answer_due = x->retry_due = 0;
     x->look_due = now + DIRECT_LOOK_TIME;
-    x->probe_due = c->answered != 0 ? now + DIRECT_KEEP_TIME : now; /* who speaks from there may only repeat it */
+    x->probe_due = now + DIRECT_KEEP_TIME;
     d->path = MESH_PATH_DIRECT;
     d->rtt = c->rtt > 0 ? c->rtt : d->rtt;
     m->ops.direct(m->ops.context, &d->id, &c->endpoint);
