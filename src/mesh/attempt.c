@@ -58,6 +58,16 @@ void candidates_keep_given(struct direct *x, const struct underlay *given, uint3
     }
 }
 
+bool candidate_host_is_known(const struct direct *x, const struct underlay *where)
+{
+    for (uint32_t n = 0; n < FRAME_CANDIDATES_MAX; n++) {
+        const struct candidate *c = &x->list[n];
+        if (c->endpoint.family != 0 && (c->given || c->answered != 0) && underlay_same_host(&c->endpoint, where))
+            return true;
+    }
+    return false;
+}
+
 /* ---- Probing ---- */
 
 void candidate_probe(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now)

@@ -344,6 +344,16 @@ static bool too_many_hints(struct direct *x, uint64_t now)
     return x->hints++ >= DIRECT_HINTS_MAX;
 }
 
+/* Who recorded a message on its way and delivers it first speaks from wherever that is. While there is another way to the
+ * device, nothing is sent to a host that nobody named: whoever moved says so by that way. */
+static bool is_strange(const struct direct *x, const struct underlay *where)
+{
+    const struct device *d = x->device;
+    bool by_relay = d->via && d->via->state == RELAY_UP;
+    bool lost = d->path == MESH_PATH_NONE || (x->current && x->lost > 0 && !by_relay);
+    return !lost && !candidate_host_is_known(x, where);
+}
+
 /* It spoke from there: worth a try. Returns whether it may be answered there. */
 static bool hint(struct mesh *m, struct direct *x, const struct underlay *where, uint64_t now)
 {
@@ -351,6 +361,8 @@ static bool hint(struct mesh *m, struct direct *x, const struct underlay *where,
     bool proven = c && c->answered != 0 && now < c->answered + BUDGET_TIME;
     if (proven && x->current)
         return true;
+    if (is_strange(x, where))
+        return false;
     if (!c && too_many_hints(x, now)) {
         m->counters.flooding++;
         return false;
@@ -413,7 +425,7 @@ static void spoke_direct(struct mesh *m, struct device *d, const struct mesh_way
     struct candidate *c = candidate_find(x, &way->endpoint);
     if (c && may_follow && (d->path == MESH_PATH_NONE || (x->current && x->lost > 0)))
         use(m, x, c, now);
-    else if (c && x->current && c != x->current && now >= x->current->answered + DIRECT_LOOK_TIME)
+    else if (x->current && c != x->current && now >= x->current->answered + DIRECT_LOOK_TIME)
         check(m, x, now);
     rearm(m, x);
 }

@@ -427,6 +427,8 @@ void candidates_received(struct mesh *m, struct device *from, const struct mesh_
 struct candidate *candidate_find(struct direct *x, const struct underlay *where);
 /* The one that there is, or a new one; NULL: not allowed, or no place. */
 struct candidate *candidate_add(struct mesh *m, struct direct *x, const struct underlay *where, bool given);
+/* Whether a relay or the peer named that host, or a probe was answered from there. */
+bool candidate_host_is_known(const struct direct *x, const struct underlay *where);
 /* Those that were given before and are not any more go. */
 void candidates_keep_given(struct direct *x, const struct underlay *given, uint32_t count);
 void candidate_probe(struct mesh *m, struct direct *x, struct candidate *c, uint64_t now);
