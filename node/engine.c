@@ -132,7 +132,6 @@ static void turn(struct engine_node *n)
     int error = engine_run_once(n->engine);
     if (error != 0)
         engine_node_end(n, error);
-    peer_settle(n);
     mesh_timer(n->mesh, engine_node_now());
     arm_timer(n);
     flush_link(&n->keys);

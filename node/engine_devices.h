@@ -15,7 +15,8 @@ struct engine_device {
     uint8_t ipv6[16]; /* zero: none */
     uint8_t ipv4[4];
     bool has_ipv4;
-    bool seen; /* it completed a handshake, which the state knows */
+    uint64_t gates_full_at; /* how much keys was told of its gate keys lately */
+    bool seen;              /* it completed a handshake, which the state knows */
 };
 
 struct engine_devices {

@@ -3,7 +3,12 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "engine_node.h"
+
+/* What keys is told of one device: so often, and so many at once. */
+#define KEEP_INTERVAL (10 * SECOND)
+#define KEEP_BURST 4
 
 void engine_gates_clear(struct engine_gates *g)
 {
@@ -30,18 +35,21 @@ static struct ipc_gate *make_room(struct engine_gates *g)
     return &g->list[place];
 }
 
-/* Whether it says something new. Without memory for it, it is not remembered. */
-static bool note(struct engine_gates *g, const struct ipc_gate *gate)
+static bool is_new(const struct engine_gates *g, const struct ipc_gate *gate)
+{
+    const struct ipc_gate *known = find(g, gate->static_key);
+    return !known || memcmp(known, gate, sizeof(*gate)) != 0;
+}
+
+/* Without memory for it, it is not remembered. */
+static void note(struct engine_gates *g, const struct ipc_gate *gate)
 {
     if (!g->list)
         g->list = calloc(ENGINE_GATES_MAX, sizeof(*g->list));
     if (!g->list)
-        return true;
+        return;
     struct ipc_gate *known = find(g, gate->static_key);
-    if (known && memcmp(known, gate, sizeof(*gate)) == 0)
-        return false;
     *(known ? known : make_room(g)) = *gate;
-    return true;
 }
 
 static void restore(struct engine_node *n, const struct ipc_gate *gate)
@@ -58,7 +66,7 @@ void gates_kept(struct engine_node *n, const struct ipc_gate *gate)
         restore(n, gate);
         return;
     }
-    (void)note(&n->gates, gate);
+    note(&n->gates, gate);
     peer_id peer = tunnel_peer_find(engine_tunnel(n->engine), gate->static_key);
     if (peer != 0)
         engine_set_gate(n->engine, peer, gate->gate);
@@ -72,12 +80,24 @@ static struct ipc_gate gate_of(const uint8_t static_key[IPC_PUBLIC_SIZE], const 
     return made;
 }
 
-void gates_heard(struct engine_node *n, const struct engine_device *d, const uint8_t gate[IPC_GATE_SIZE])
+/* Whoever tells another each time fills no queue: what comes too soon is kept when it is told again. */
+static bool may_be_kept(struct engine_device *d)
+{
+    uint64_t now = engine_node_now(), from = d->gates_full_at > now ? d->gates_full_at : now;
+    if (from - now > (KEEP_BURST - 1) * KEEP_INTERVAL)
+        return false;
+    d->gates_full_at = from + KEEP_INTERVAL;
+    return true;
+}
+
+void gates_heard(struct engine_node *n, struct engine_device *d, const uint8_t gate[IPC_GATE_SIZE])
 {
     struct ipc_gate made = gate_of(d->static_key, gate);
     engine_set_gate(n->engine, d->peer, gate);
-    if (note(&n->gates, &made))
+    if (is_new(&n->gates, &made) && may_be_kept(d)) {
+        note(&n->gates, &made);
         tell_gate(n, &made);
+    }
 }
 
 void gates_apply(struct engine_node *n, const struct engine_device *d)

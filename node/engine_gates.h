@@ -19,7 +19,7 @@ void engine_gates_clear(struct engine_gates *g);
 /* What keys kept before a restart. */
 void gates_kept(struct engine_node *n, const struct ipc_gate *gate);
 /* A device told its gate key: used from now on, and kept. */
-void gates_heard(struct engine_node *n, const struct engine_device *d, const uint8_t gate[IPC_GATE_SIZE]);
+void gates_heard(struct engine_node *n, struct engine_device *d, const uint8_t gate[IPC_GATE_SIZE]);
 /* A device is a peer from now on. */
 void gates_apply(struct engine_node *n, const struct engine_device *d);
 /* Ours was replaced: it is kept. */

@@ -53,7 +53,7 @@ static void on_heard(void *context, const struct device_id *from, uint32_t sessi
     peer_id peer = peer_of(n, from);
     if (session != 0)
         engine_set_native(n->engine, peer, session, aeads);
-    const struct engine_device *d = gate ? engine_devices_find(&n->devices, from) : NULL;
+    struct engine_device *d = gate ? engine_devices_find(&n->devices, from) : NULL;
     if (d)
         gates_heard(n, d, gate);
 }
@@ -202,9 +202,9 @@ int mesh_glue_new(struct engine_node *n)
 
 /* ---- What the engine reports ---- */
 
-static void on_step(void *context, const struct static_step *step)
+static bool on_step(void *context, const struct static_step *step)
 {
-    tell_step(context, step);
+    return tell_step(context, step);
 }
 
 static struct underlay underlay_of(const struct endpoint *endpoint)

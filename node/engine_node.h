@@ -32,7 +32,6 @@ struct engine_node {
     struct ipc_public keys_public;
     bool has_self, has_public;
     bool frames_said; /* the state's, since a device went */
-    bool member_gone; /* in this turn: it knows our gate key */
     uint32_t slot;    /* enum static_key_slot: the key that we initiate under */
     int timer_fd;     /* for the mesh */
     bool no_aes;
@@ -47,7 +46,7 @@ void engine_node_end(struct engine_node *n, int error);
 
 void tell_state(struct engine_node *n, uint16_t kind, const void *message, size_t len, const void *tail,
                 size_t tail_len);
-void tell_step(struct engine_node *n, const struct static_step *step);
+bool tell_step(struct engine_node *n, const struct static_step *step); /* false: it is lost */
 void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE]);
 /* One for keys to keep. */
 void tell_gate(struct engine_node *n, const struct ipc_gate *gate);
@@ -70,8 +69,6 @@ void peer_device(struct engine_node *n, const struct ipc_device *d, const struct
 void peer_gone(struct engine_node *n, const struct device_id *id);
 /* We became a relay, or are none any more: which paths we decide follows from it. */
 void peer_steer_all(struct engine_node *n);
-/* Once a turn: who is no peer any more is left with a gate key that is good for nothing. */
-void peer_settle(struct engine_node *n);
 /* Applies which of our keys we initiate under, and answer on. */
 void peer_apply_keys(struct engine_node *n);
 

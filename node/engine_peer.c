@@ -88,7 +88,6 @@ static void remove_peer(struct engine_node *n, struct engine_device *known)
     peer_id peer = known->peer;
     actions.count = 0;
     tell_peer_gone(n, known->static_key);
-    n->member_gone |= (known->flags & MESH_MEMBER) != 0;
     engine_devices_remove(&n->devices, known);
     tunnel_peer_remove(engine_tunnel(n->engine), peer, &actions);
     engine_carry_out(n->engine, &actions);
@@ -106,17 +105,6 @@ void peer_gone(struct engine_node *n, const struct device_id *id)
     n->frames_said = false;
     if (known)
         remove_peer(n, known);
-}
-
-void peer_settle(struct engine_node *n)
-{
-    struct tunnel_actions actions;
-    if (!n->member_gone)
-        return;
-    n->member_gone = false;
-    actions.count = 0;
-    tunnel_gate_replace(engine_tunnel(n->engine), engine_now(), &actions);
-    engine_carry_out(n->engine, &actions);
 }
 
 /* A device with another key is another peer. */

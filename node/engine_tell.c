@@ -9,40 +9,42 @@ _Static_assert(sizeof(struct static_step) == IPC_STEP_SIZE, "a step is what IPC_
 
 /* What finds the queue full is lost like a packet on a wire: all that is told to the state is told again, or asked for
  * again. */
-static void tell(struct engine_node *n, struct engine_link *link, uint16_t kind, const void *message, size_t len,
+static bool tell(struct engine_node *n, struct engine_link *link, uint16_t kind, const void *message, size_t len,
                  const void *tail, size_t tail_len)
 {
     int error = ipc_send2(link->ipc, kind, message, len, tail, tail_len);
     if (error != 0 && error != ERROR_FULL)
         engine_node_end(n, error);
+    return error == 0;
 }
 
 void tell_state(struct engine_node *n, uint16_t kind, const void *message, size_t len, const void *tail,
                 size_t tail_len)
 {
-    tell(n, &n->state, kind, message, len, tail, tail_len);
+    (void)tell(n, &n->state, kind, message, len, tail, tail_len);
 }
 
 /* While joining the tunnel's one key may be the invite's. */
-void tell_step(struct engine_node *n, const struct static_step *step)
+bool tell_step(struct engine_node *n, const struct static_step *step)
 {
     struct static_step told = *step;
     if (n->slot == STATIC_KEY_INVITE)
         told.local = STATIC_KEY_INVITE;
-    tell(n, &n->keys, IPC_STEP, &told, sizeof(told), NULL, 0);
+    bool done = tell(n, &n->keys, IPC_STEP, &told, sizeof(told), NULL, 0);
     wipe(&told, sizeof(told));
+    return done;
 }
 
 void tell_peer_gone(struct engine_node *n, const uint8_t static_key[IPC_PUBLIC_SIZE])
 {
     struct ipc_key gone;
     memcpy(gone.key, static_key, sizeof(gone.key));
-    tell(n, &n->keys, IPC_PEER_GONE, &gone, sizeof(gone), NULL, 0);
+    (void)tell(n, &n->keys, IPC_PEER_GONE, &gone, sizeof(gone), NULL, 0);
 }
 
 void tell_gate(struct engine_node *n, const struct ipc_gate *gate)
 {
-    tell(n, &n->keys, IPC_GATE, gate, sizeof(*gate), NULL, 0);
+    (void)tell(n, &n->keys, IPC_GATE, gate, sizeof(*gate), NULL, 0);
 }
 
 /* ---- Status ---- */

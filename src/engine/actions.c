@@ -103,8 +103,9 @@ static void begin_step(struct engine *e, struct static_step *step)
     if (!e->options.begin_step) {
         e->options.run_step(e->options.context, step);
         take_result(e, step);
-    } else if (admit_step(e, step)) {
-        e->options.begin_step(e->options.context, step);
+    } else if (admit_step(e, step) && !e->options.begin_step(e->options.context, step)) {
+        admit_stepped(e, step);
+        engine_count(&e->counters.steps_dropped, 1);
     }
     wipe(step, sizeof(*step));
 }

@@ -38,8 +38,8 @@ struct engine_options {
     void (*trouble)(void *context, int error);
 
     /* Instead of run_step, for a holder of the key in another process: takes a copy of the step; its result comes back
-     * through engine_stepped, in any order and however late. */
-    void (*begin_step)(void *context, const struct static_step *step);
+     * through engine_stepped, in any order and however late. False: it could not be handed over, and is lost. */
+    bool (*begin_step)(void *context, const struct static_step *step);
     /* A control frame (first nibble 0, wire/frame.h; never a relayed datagram) came in the session with `from`. On the
      * control thread. NULL: such packets are dropped. */
     void (*frame)(void *context, peer_id from, const struct engine_arrival *by, const uint8_t *bytes, size_t len);

@@ -93,7 +93,7 @@ static void try_one(struct mesh *m, struct direct *x, struct candidate *c, uint6
     c->due = 0;
     if (c->tries == DIRECT_TRIES)
         return;
-    c->limited = !budget_take(&m->budget, &c->endpoint, 1, now);
+    c->limited = !budget_take(&m->budget, &c->endpoint, 1, c->hearsay, now);
     if (c->limited) {
         m->counters.limited++;
         return;

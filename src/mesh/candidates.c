@@ -156,5 +156,5 @@ void candidates_received(struct mesh *m, struct device *from, const struct mesh_
     if (m->is_relay)
         keep_local(m, from, f->candidates.list);
     if (!m->is_relay || from->direct)
-        direct_given(m, from, f->candidates.list, now);
+        direct_given(m, from, f->candidates.list, false, now);
 }

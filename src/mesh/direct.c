@@ -65,11 +65,13 @@ void direct_noise(struct device *d, size_t sent, size_t received)
     if (!d->direct)
         return;
     d->direct->noise_sent += DIRECT_NOISE + sent;
+    d->direct->noise_look += DIRECT_NOISE + sent;
     d->direct->noise_received += DIRECT_NOISE + received;
 }
 
 struct passed {
     uint64_t sent, received; /* since the last look, but for what probing itself causes */
+    bool spoke;              /* more than frames of these moments and a keepalive */
     bool heard;
 };
 
@@ -79,6 +81,8 @@ static struct passed look_at_traffic(struct mesh *m, struct direct *x, uint64_t 
     struct passed p;
     m->ops.traffic(m->ops.context, &x->device->id, &sent, &received);
     p.heard = received != x->received;
+    p.spoke = sent - x->sent > x->noise_look + DIRECT_KEEPALIVE;
+    x->noise_look = 0;
     p.sent = beyond_noise(sent - x->sent, &x->noise_sent);
     p.received = beyond_noise(received - x->received, &x->noise_received);
     if (now >= x->noise_time + DIRECT_NOISE_TIME) {
@@ -111,7 +115,7 @@ static void use(struct mesh *m, struct direct *x, struct candidate *c, uint64_t 
     x->lost = 0;
     x->answer_due = x->retry_due = 0;
     x->look_due = now + DIRECT_LOOK_TIME;
-    x->probe_due = now + DIRECT_KEEP_TIME;
+    x->probe_due = c->answered != 0 ? now + DIRECT_KEEP_TIME : now; /* who speaks from there may only repeat it */
     d->path = MESH_PATH_DIRECT;
     d->rtt = c->rtt > 0 ? c->rtt : d->rtt;
     m->ops.direct(m->ops.context, &d->id, &c->endpoint);
@@ -197,7 +201,7 @@ static void check(struct mesh *m, struct direct *x, uint64_t now)
     if (!x->current || x->answer_due != 0)
         return;
     x->answer_due = now + patience(x->current);
-    if (x->current->answered != 0 || budget_take(&m->budget, &x->current->endpoint, 1, now))
+    if (x->current->answered != 0 || budget_take(&m->budget, &x->current->endpoint, 1, x->current->hearsay, now))
         candidate_probe(m, x, x->current, now);
 }
 
@@ -216,7 +220,7 @@ static void unanswered(struct mesh *m, struct direct *x, uint64_t now)
 static void look_used(struct mesh *m, struct direct *x, uint64_t now)
 {
     struct passed p = look_at_traffic(m, x, now);
-    bool silent = p.sent > 0 && !p.heard;
+    bool silent = p.spoke && !p.heard;
     uint64_t idle = now - x->used;
     x->look_due = now + (idle < DIRECT_BUSY_TIME ? DIRECT_LOOK_TIME : DIRECT_QUIET_LOOK_TIME);
     if (may_let_go(x, now))
@@ -345,7 +349,7 @@ static bool hint(struct mesh *m, struct direct *x, const struct underlay *where,
 {
     struct candidate *c = candidate_find(x, where);
     bool proven = c && c->answered != 0 && now < c->answered + BUDGET_TIME;
-    if (proven && (c == x->current || x->current))
+    if (proven && x->current)
         return true;
     if (!c && too_many_hints(x, now)) {
         m->counters.flooding++;
@@ -354,7 +358,8 @@ static bool hint(struct mesh *m, struct direct *x, const struct underlay *where,
     c = c ? c : candidate_add(m, x, where, false);
     if (!c)
         return false;
-    bool answer = proven || budget_take(&m->budget, where, 1, now);
+    c->hearsay = false;
+    bool answer = proven || budget_take(&m->budget, where, 1, false, now);
     if (c != x->current && (c->tries < DIRECT_TRIES || now >= c->sent_last + DIRECT_AGAIN_TIME))
         attempt_one(m, x, c, now);
     rearm(m, x);
@@ -444,17 +449,23 @@ void path_heard(struct mesh *m, struct device *d, const struct mesh_way *way, ui
 /* ---- From the rest of the mesh ---- */
 
 /* New places are hints, too. */
-static void take_given(struct mesh *m, struct direct *x, const struct underlay *where, uint64_t now)
+static void take_given(struct mesh *m, struct direct *x, const struct underlay *where, bool hearsay, uint64_t now)
 {
-    if (candidate_find(x, where))
+    struct candidate *c = candidate_find(x, where);
+    if (c) {
+        c->hearsay = c->hearsay && hearsay;
         return;
-    if (too_many_hints(x, now))
+    }
+    if (too_many_hints(x, now)) {
         m->counters.flooding++;
-    else
-        (void)candidate_add(m, x, where, true);
+        return;
+    }
+    c = candidate_add(m, x, where, true);
+    if (c)
+        c->hearsay = hearsay;
 }
 
-void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint64_t now)
+void direct_given(struct mesh *m, struct device *d, struct frame_view list, bool hearsay, uint64_t now)
 {
     struct underlay all[FRAME_CANDIDATES_MAX];
     uint32_t count = frame_candidates_get(list, all);
@@ -463,7 +474,7 @@ void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint
         return;
     candidates_keep_given(x, all, count);
     for (uint32_t n = 0; n < count; n++)
-        take_given(m, x, &all[n], now);
+        take_given(m, x, &all[n], hearsay, now);
     if (d->linked && d->path != MESH_PATH_DIRECT)
         attempt_all(m, x, now);
     rearm(m, x);
@@ -479,7 +490,7 @@ void direct_offer(struct mesh *m, struct device *d, uint64_t now)
         struct candidate *c = &x->list[n];
         if (c->endpoint.family == 0)
             continue;
-        c->limited = !budget_take(&m->budget, &c->endpoint, DIRECT_TRIES, now);
+        c->limited = !budget_take(&m->budget, &c->endpoint, DIRECT_TRIES, c->hearsay, now);
         m->counters.limited += c->limited;
         if (c->limited)
             continue;

@@ -86,10 +86,13 @@ static void observed(struct mesh *m, struct device *from, const struct frame_hel
     if (!from->relay || f->observed.len == 0)
         return;
     (void)frame_candidates_get(f->observed, seen);
-    bool moved = !underlay_equal(&from->relay->observed, &seen[0]);
-    bool first = from->relay->observed.family == 0;
-    from->relay->observed = seen[0];
-    if (moved && !first)
+    struct relay *r = from->relay;
+    bool first = r->observed.family == 0;
+    if (underlay_equal(&r->observed, &seen[0]) || (!first && now < r->observed_moved + HELLO_MOVED_TIME))
+        return;
+    r->observed = seen[0];
+    r->observed_moved = now;
+    if (!first)
         local_changed(m, now);
 }
 

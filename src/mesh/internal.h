@@ -48,8 +48,10 @@
 #define HELLO_ANSWERS 4u /* in one session, to who asks again */
 #define HELLO_ANSWER_TIME (9 * SECOND / 10)
 #define HELLO_OBSERVED_TIME SECOND
+#define HELLO_MOVED_TIME (SECOND / 2) /* a relay that says more often that we moved is not listened to */
 
 #define BUDGET_HOSTS 256u
+#define BUDGET_HEARSAY 128u /* of them, those that relays alone named */
 #define BUDGET_UNPROVEN 12u /* datagrams to a host, until nothing was sent there for so long: */
 #define BUDGET_TIME (30 * SECOND)
 #define BUDGET_PROVEN 240u /* to one that a probe was answered from */
@@ -72,6 +74,7 @@
 #define DIRECT_HINTS_TIME (30 * SECOND)
 #define DIRECT_OFFER_TIME (11 * SECOND) /* three initiations */
 #define DIRECT_NOISE_TIME (12 * SECOND) /* a keepalive may follow as late; what is left then is halved */
+#define DIRECT_KEEPALIVE 64u            /* bytes: no packet that is worth an answer is as short */
 #define DIRECT_NOISE 112u               /* bytes around a frame: headers, padding, and that keepalive */
 #define FOLLOW_TIME (2 * SECOND)
 
@@ -101,17 +104,19 @@ struct alarm {
 /* ---- Budget (budget.c) ---- */
 
 struct budget_entry {
-    struct underlay host; /* whose port means nothing here */
+    struct underlay host; /* whose port means nothing here; of an IPv6 address the /64 */
     uint32_t sent;        /* 0: free */
     uint64_t last;
     uint64_t proven; /* when a probe was answered from there */
+    bool hearsay;    /* a relay named it, and nobody else */
 };
 struct budget {
     struct budget_entry entries[BUDGET_HOSTS];
 };
 
-/* Whether `count` datagrams may go there now; if so they are counted. */
-bool budget_take(struct budget *b, const struct underlay *to, uint32_t count, uint64_t now);
+/* Whether `count` datagrams may go there now; if so they are counted. `hearsay`: a relay alone says that somebody is
+ * there; what relays name leaves room for what peers say themselves. */
+bool budget_take(struct budget *b, const struct underlay *to, uint32_t count, bool hearsay, uint64_t now);
 /* What was taken may be sent up to then. */
 void budget_reserve(struct budget *b, const struct underlay *to, uint64_t until);
 void budget_prove(struct budget *b, const struct underlay *at, uint64_t now);
@@ -140,6 +145,7 @@ struct sent_probe {
 struct candidate {
     struct underlay endpoint; /* family 0: free */
     bool given;               /* named by a relay, or the peer: gone with the next list */
+    bool hearsay;             /* by a relay alone */
     bool limited;             /* by the budget, at the last try */
     uint8_t tries;            /* of this attempt */
     uint8_t next;             /* of `sent` */
@@ -158,10 +164,11 @@ struct direct {
     struct candidate *current; /* in use; NULL: none */
     struct candidate *good;    /* the last one that was */
     uint64_t look_due, answer_due, probe_due, retry_due, offer_end;
-    uint64_t sent, received; /* at the last look */
-    uint64_t noise_sent, noise_received, noise_time;
-    uint64_t used;     /* when something but ourselves passed */
-    uint64_t up_since; /* the direct path */
+    uint64_t sent, received;                         /* at the last look */
+    uint64_t noise_sent, noise_received, noise_time; /* of which may have passed: what use is judged by */
+    uint64_t noise_look;                             /* sent since the last look */
+    uint64_t used;                                   /* when something but ourselves passed */
+    uint64_t up_since;                               /* the direct path */
     uint64_t hints_since;
     uint32_t hints;
     uint32_t lost; /* probes in a row */
@@ -184,6 +191,7 @@ struct carried {
     uint64_t sent, received; /* in the session, at the last look */
     uint64_t used;           /* when something passed, or should have */
     uint32_t lost;           /* probes in a row */
+    bool silent;             /* given up, and nothing came since: it may have no session any more */
 };
 
 /* ---- Devices ---- */
@@ -250,6 +258,7 @@ struct relay {
     uint64_t probe_due;
     uint64_t probe_number, probe_time;
     struct underlay observed; /* where it sees us; family 0: it did not say */
+    uint64_t observed_moved;  /* when that changed last */
     uint32_t local_tells;     /* how often it still is to be told our private addresses */
 };
 
@@ -438,7 +447,7 @@ bool direct_answered(struct mesh *m, struct device *d, const struct mesh_arrival
                      uint64_t now);
 /* It probed us. Whether it may be answered where it spoke from. */
 bool direct_probed(struct mesh *m, struct device *d, const struct mesh_arrival *by, uint64_t now);
-void direct_given(struct mesh *m, struct device *d, struct frame_view list, uint64_t now);
+void direct_given(struct mesh *m, struct device *d, struct frame_view list, bool hearsay, uint64_t now);
 void direct_offer(struct mesh *m, struct device *d, uint64_t now);
 void direct_hope(struct mesh *m, struct device *d, uint64_t now);
 void direct_linked(struct mesh *m, struct device *d, bool first, uint64_t now);

@@ -160,12 +160,6 @@ void tunnel_gate(const struct tunnel *t, uint8_t out[MESSAGE_COOKIE_SIZE])
         memcpy(out, k->key, MESSAGE_COOKIE_SIZE);
 }
 
-void tunnel_gate_replace(struct tunnel *t, struct tunnel_time now, struct tunnel_actions *actions)
-{
-    if (t->options.dark)
-        replace(t, false, now.monotonic, actions);
-}
-
 int tunnel_gate_restore(struct tunnel *t, const uint8_t gate[MESSAGE_COOKIE_SIZE])
 {
     return t->options.dark ? gate_replace(&t->gate, &t->reclaim, gate, false) : 0;

@@ -216,8 +216,6 @@ void tunnel_session_set_native(struct tunnel *t, peer_id peer, uint32_t session,
  * no limit is keyed by an unproved source. */
 #define GATE_LIFETIME (3600 * SECOND)
 void tunnel_gate(const struct tunnel *t, uint8_t out[MESSAGE_COOKIE_SIZE]);
-/* Makes a new one now: somebody who knows the old one is no peer any more. The old one is not taken from then on. */
-void tunnel_gate_replace(struct tunnel *t, struct tunnel_time now, struct tunnel_actions *actions);
 /* Before any peer was told ours: goes on with the one that there was before a restart. ERROR_MEMORY: the new one stays.
  */
 must_check int tunnel_gate_restore(struct tunnel *t, const uint8_t gate[MESSAGE_COOKIE_SIZE]);

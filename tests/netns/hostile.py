@@ -3,6 +3,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 from pathlib import Path
 
 import plant as plants
@@ -123,12 +124,18 @@ def bounded(*machines, memory=4096, log=8 << 10):
         assert log_size(machine) < size + log, f"{machine.name}'s log grew by {log_size(machine) - size} bytes"
 
 
+def echoes(host, address, count=300, interval=0.01):
+    """How many of so many came back; none is asked for again."""
+    said = host.run(f"ping -n -q -c {count} -i {interval} -W 1 {address}", check=False, timeout=20 + 2 * count * interval)
+    return int(re.search(r"(\d+) received", said.stdout)[1])
+
+
 def restart(*machines):
     """With no session left."""
     for machine in machines:
         machine.down()
     for machine in machines:
-        machine.up()
+        machine.up()  # on the port that node.conf keeps
 
 
-__all__ = ["Network", "POLICY", "bounded", "counters", "log_size", "network", "path", "peer", "restart", "rss", "wait_until"]
+__all__ = ["Network", "POLICY", "bounded", "counters", "echoes", "log_size", "network", "path", "peer", "restart", "rss", "wait_until"]

@@ -13,9 +13,11 @@ LATEST = 2**64 - 1
 
 
 class Rogue:
-    """A session with a relay, or whoever else answers, under a static key."""
+    """A session with a relay, or whoever else answers, under a static key. `ahead`: seconds of its clock, for one whose
+    daemon ran just before, and may have been ahead itself."""
 
-    def __init__(self, host, private, relay_public, endpoint):
+    def __init__(self, host, private, relay_public, endpoint, ahead=0):
+        self.ahead = ahead
         self.sock, self.endpoint = host.socket(), endpoint
         self.sock.connect(endpoint)
         self.session = noise.Initiator(private, relay_public)
@@ -26,7 +28,7 @@ class Rogue:
     def _initiate(self):
         """A response, or None: one that comes too soon after another is not answered."""
         self.sock.settimeout(0.5)
-        self.sock.send(self.session.initiation())
+        self.sock.send(self.session.initiation(noise.tai64n(time.time() + self.ahead)))
         with contextlib.suppress(TimeoutError):
             while (message := self.sock.recv(2048))[0] != noise.RESPONSE:
                 pass  # of a session that it had before
@@ -99,7 +101,7 @@ class Relayed:
     def __init__(self, at_relay, private, public, device):
         self.at_relay, self.device = at_relay, device
         self.session = noise.Initiator(private, public)
-        self._pass(self.session.initiation())
+        self._pass(self.session.initiation(noise.tai64n(time.time() + at_relay.ahead)))
         response = next(message for kind, _, message in at_relay.frames(5) if kind == RELAYED and message[0] == noise.RESPONSE)
         self.session.finish(response)
         self._pass(self.session.data())

@@ -226,7 +226,6 @@ struct plant_node {
     bool has_self;
     uint32_t slot;
     uint8_t (*permit)[PLANT_NODES]; /* at a relay */
-    bool member_gone;
     uint64_t ungated_full_at; /* src/engine/admit.c */
     uint64_t wanted_second;
     uint32_t wanted_count;

@@ -676,7 +676,6 @@ int plant_engine_start(struct plant_node *n)
 void plant_engine_stop(struct plant_node *n)
 {
     memset(n->aims, 0, sizeof(n->aims));
-    n->member_gone = false;
     n->ungated_full_at = 0;
     while (n->staged)
         unstage(n, n->staged->peer);

@@ -32,22 +32,10 @@ static uint64_t due_of(const struct plant_node *n)
     return due == UINT64_MAX ? due : due < PLANT_START ? 0 : due - PLANT_START;
 }
 
-/* Whoever is no member any more knows our gate key. */
-static void settle(struct plant_node *n)
-{
-    struct tunnel_actions actions;
-    if (!n->member_gone || !n->on)
-        return;
-    n->member_gone = false;
-    actions.count = 0;
-    tunnel_gate_replace(n->tunnel, plant_time(n), &actions);
-    plant_actions(n, &actions);
-}
-
 void plant_drain(struct plant_node *n)
 {
     uint32_t turns = 0;
-    for (settle(n); n->jobs; settle(n)) {
+    while (n->jobs) {
         struct plant_job *j = n->jobs;
         n->jobs = j->next;
         if (!n->jobs)
@@ -111,7 +99,6 @@ static void peer_gone(struct plant_node *n, const struct device_id *id)
     if (!known)
         return;
     peer_id peer = known->peer;
-    n->member_gone |= (known->flags & MESH_MEMBER) != 0;
     free(known->list);
     *known = n->peers[--n->peer_count];
     actions.count = 0;

@@ -27,7 +27,7 @@ struct fixture {
     uint8_t gate[MESSAGE_COOKIE_SIZE];
     int fds[2];
     struct endpoint at;
-    bool run_steps;
+    bool run_steps, lose_steps;
     uint32_t held, gated, ungated, own; /* steps that were begun */
     struct static_step steps[STEPS_MAX];
     uint32_t gates, persists, commits;
@@ -36,7 +36,7 @@ struct fixture {
 
 /* ---- What the engine asks ---- */
 
-static void begin_step(void *context, const struct static_step *step)
+static bool begin_step(void *context, const struct static_step *step)
 {
     struct fixture *f = context;
     assert_true(f->held < STEPS_MAX);
@@ -44,6 +44,8 @@ static void begin_step(void *context, const struct static_step *step)
     f->own += step->text_kind == STATIC_STEP_SEAL_TEXT;
     f->gated += step->text_kind == STATIC_STEP_OPEN_TEXT && step->gated;
     f->ungated += step->text_kind == STATIC_STEP_OPEN_TEXT && !step->gated;
+    f->held -= f->lose_steps;
+    return !f->lose_steps;
 }
 
 static void run_step(void *context, struct static_step *step)
@@ -274,6 +276,25 @@ static void our_own_initiations_wait_for_nobody(void **state)
     assert_int_equal(f->own, 1);
 }
 
+static void what_could_not_be_handed_over_takes_no_place(void **state)
+{
+    struct fixture *f = *state;
+    f->lose_steps = true;
+    for (uint32_t i = 0; i < 200; i++) {
+        send_initiation(f, i, true);
+        if (i % 5 == 0)
+            send_initiation(f, 1000 + i, false);
+        if (i % 32 == 31)
+            pass_time(f, SECOND / 100);
+    }
+    assert_true(comes(f, &f->gated, 200, PATIENCE));
+    assert_true(comes(f, &f->ungated, 40, PATIENCE));
+    assert_int_equal(f->held, 0);
+    f->lose_steps = false;
+    send_initiation(f, 200, true);
+    assert_true(comes(f, &f->held, 1, PATIENCE));
+}
+
 /* A minute of a thousand a second is 60,000; a budget of 64 and 50 a second is what is spent. */
 static void under_load_strangers_share_a_small_budget(void **state)
 {
@@ -376,6 +397,7 @@ int main(void)
         TEST(few_steps_of_strangers_are_under_way_and_what_waits_is_bounded),
         TEST(who_knows_the_gate_key_goes_first),
         TEST(our_own_initiations_wait_for_nobody),
+        TEST(what_could_not_be_handed_over_takes_no_place),
         TEST(under_load_strangers_share_a_small_budget),
         TEST(when_the_flood_ends_strangers_are_served_soon),
         TEST(replays_of_gated_initiations_take_no_room),

@@ -14,11 +14,12 @@ void run_step(struct node *n, struct static_step *step)
     static_step_run(step, n->crypto, step->local == 0 ? n->private_key : n->second_private_key);
 }
 
-static void begin_step(void *context, const struct static_step *step)
+static bool begin_step(void *context, const struct static_step *step)
 {
     struct node *n = context;
     assert_true(n->held < STEPS_MAX);
     n->steps[n->held++] = *step;
+    return true;
 }
 
 static void take_frame(void *context, peer_id from, const struct engine_arrival *by, const uint8_t *bytes, size_t len)

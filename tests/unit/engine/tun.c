@@ -24,10 +24,11 @@ struct world {
     size_t address_len;
 };
 
-static void begin_step(void *context, const struct static_step *step)
+static bool begin_step(void *context, const struct static_step *step)
 {
     (void)context;
     (void)step;
+    return true;
 }
 
 static void take_wanted(void *context, peer_id peer, const uint8_t *address, size_t len)

@@ -167,6 +167,22 @@ static void a_direct_path_that_dies_is_left_within_two_and_a_half_seconds(void *
     }
 }
 
+/* One short packet after much control: what is a frame's noise must not hide it. */
+static void a_single_packet_shows_that_a_path_is_dead(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
+    world_run(w, 3 * SECOND / 2);
+    mesh_ping(w->nodes[A].mesh, &w->nodes[B].id, 7, w->now);
+    world_run(w, SECOND / 2);
+    cut(w, true);
+    w->nodes[A].sent[B] += 100;
+    world_run(w, 3 * SECOND);
+    assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    world_free(w);
+}
+
 /* One direction alone: whoever is heard falls back as well, since nothing comes of what it sends. */
 static void a_path_that_dies_in_one_direction_is_left(void **state)
 {
@@ -531,6 +547,27 @@ static void a_peer_that_flaps_draws_little(void **state)
     world_free(w);
 }
 
+/* The direct path is cut, and somebody repeats all that the peer says, from elsewhere and first. */
+static void who_repeats_while_a_path_dies_is_found_out_soon(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_NONE);
+    const struct mesh_way by = {.kind = MESH_PATH_DIRECT,
+                                .endpoint = {.address = {45, 0, 0, 1}, .port = 9, .family = 4}};
+    uint32_t astray = 0;
+    cut(w, true);
+    for (uint32_t n = 0; n < 50; n++) {
+        world_run(w, TICK);
+        w->nodes[A].received[B] += 1000;
+        mesh_spoke(w->nodes[A].mesh, &w->nodes[B].id, &by, w->now);
+        astray += underlay_equal(&w->nodes[A].endpoint[B], &by.endpoint) && path(w, A, B) == MESH_PATH_DIRECT;
+    }
+    assert_true(astray <= 15);
+    assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    assert_true(world_reaches(w, A, B));
+    world_free(w);
+}
+
 /* The same from one host, at any port. */
 static void one_host_is_sent_twelve_datagrams_at_most(void **state)
 {
@@ -640,6 +677,7 @@ int main(void)
         cmocka_unit_test(two_at_one_site_meet_there),
         cmocka_unit_test(private_addresses_are_told_only_to_who_shares_the_public_one),
         cmocka_unit_test(a_direct_path_that_dies_is_left_within_two_and_a_half_seconds),
+        cmocka_unit_test(a_single_packet_shows_that_a_path_is_dead),
         cmocka_unit_test(a_path_that_dies_in_one_direction_is_left),
         cmocka_unit_test(a_path_that_keeps_dying_is_tried_ever_less_often),
         cmocka_unit_test(a_direct_path_outlives_every_relay),
@@ -659,6 +697,7 @@ int main(void)
         cmocka_unit_test(whoever_repeats_its_hello_draws_few),
         cmocka_unit_test(an_answer_counts_only_as_it_was_asked_for),
         cmocka_unit_test(a_peer_that_flaps_draws_little),
+        cmocka_unit_test(who_repeats_while_a_path_dies_is_found_out_soon),
         cmocka_unit_test(one_host_is_sent_twelve_datagrams_at_most),
         cmocka_unit_test(candidates_of_relays_and_of_ourselves_are_left_out),
         cmocka_unit_test(who_was_limited_is_told_so_and_meets_later),
