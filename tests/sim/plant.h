@@ -15,7 +15,7 @@
 #undef opening
 
 #define PLANT_NODES 320
-#define PLANT_NODES_USUAL 300
+#define PLANT_NODES_USUAL 250
 #define PLANT_GROUPS 8u
 #define PLANT_RULES_MAX 24u
 #define PLANT_POLICIES_MAX 512u
