@@ -32,7 +32,8 @@ class Pair:
             machine.up()
 
     def carry(self, far):
-        """What the near one and the hub say to each other; and the far one is known by the wire's address."""
+        """The far one passes on what the near one and the hub say to each other, and is itself known by its address on the
+        wire."""
         near_end, far_end = self.wire
         far.sysctl("net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0")
         near_end.host.route("default", via=far_end.v4, device=near_end.device)
@@ -46,15 +47,16 @@ class Pair:
         self.wall = stand
         for machine, other in ((self.near, self.far), (self.far, self.near)):
             theirs = ", ".join(end.v4 for end in other.host.ends)
-            machine.host.nft(f"table inet wall {{ chain input {{ type filter hook input priority 0;\n"
-                             f"ip saddr {{ {theirs} }} meta l4proto udp drop\n}}\n}}\n" if stand else "delete table inet wall\n")
+            wall = ("table inet wall { chain input { type filter hook input priority 0;\n"
+                    f"ip saddr {{ {theirs} }} meta l4proto udp drop\n}}\n}}\n")
+            machine.host.nft(wall if stand else "delete table inet wall\n")
 
     def path(self, machine, other):
         return next((peer["path"] for peer in machine.status()["peers"] if peer["device"] == other.name), {"kind": "none"})
 
     def meet(self, kind, transport):
-        """Both ways, as they should. Who fell back from a direct path tries it again only much later: so one of them begins
-        anew."""
+        """Brings both to speak with each other that way. Who fell back from a direct path tries it again only after a while:
+        so one of them begins anew."""
         def met():
             self.near.pings(self.far.name, deadline=5)
             paths = [self.path(self.near, self.far), self.path(self.far, self.near)]

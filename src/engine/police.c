@@ -23,24 +23,13 @@ static enum flow_verdict judge(struct engine *e, const struct peer *peer, bool o
 
 void police_tell_sender(struct engine *e, const uint8_t *packet, uint32_t len)
 {
-    if (!e->flows)
+    if (!e->flows || !e->tun)
         return;
     static const struct virtio_net_hdr plain;
     uint8_t bytes[FLOW_REFUSAL_MAX];
     struct iovec iov = {.iov_base = bytes, .iov_len = flow_refusal(packet, len, bytes)};
     if (iov.iov_len > 0 && tun_write(e->tun, &plain, &iov, 1) != 0)
         engine_count(&e->counters.tun_dropped, 1);
-}
-
-bool police_lets_out(struct engine *e, const struct peer *peer, const uint8_t *packet, uint32_t len, uint32_t count,
-                     uint64_t now)
-{
-    if (!e->flows)
-        return true;
-    enum flow_verdict verdict = judge(e, peer, true, packet, len, count, now);
-    if (verdict == FLOW_REFUSED)
-        police_tell_sender(e, packet, len);
-    return verdict == FLOW_PASS;
 }
 
 /* ---- The same flow again ---- */
@@ -72,20 +61,43 @@ static bool same_flow(const uint8_t *a, const uint8_t *b, uint32_t at)
            memcmp(a + addresses, b + addresses, at - addresses) == 0 && memcmp(a + at, b + at, 4) == 0;
 }
 
+static bool is_more(const struct police_memory *memory, const struct peer *peer, const uint8_t *packet, uint32_t at)
+{
+    return at != 0 && memory->peer == peer && same_flow(memory->start, packet, at);
+}
+
+/* `at`: of the transport header, 0 if more of its flow is to be looked up. */
+static void remember(struct police_memory *memory, const struct peer *peer, const uint8_t *packet, uint32_t at)
+{
+    memory->peer = at != 0 ? peer : NULL;
+    if (at != 0)
+        memcpy(memory->start, packet, at + 4);
+}
+
+bool police_lets_out(struct engine *e, struct police_memory *memory, const struct peer *peer, const uint8_t *packet,
+                     uint32_t len, uint32_t count, uint64_t now)
+{
+    if (!e->flows)
+        return true;
+    uint32_t at = plain_transport(packet, len);
+    if (is_more(memory, peer, packet, at))
+        return true;
+    enum flow_verdict verdict = judge(e, peer, true, packet, len, count, now);
+    if (verdict == FLOW_REFUSED)
+        police_tell_sender(e, packet, len);
+    remember(memory, peer, packet, verdict == FLOW_PASS ? at : 0);
+    return verdict == FLOW_PASS;
+}
+
 bool police_lets_in(struct engine *e, struct police_memory *memory, const struct peer *peer, const uint8_t *packet,
                     uint32_t len, uint64_t now)
 {
     if (!e->flows)
         return true;
     uint32_t at = plain_transport(packet, len);
-    if (at != 0 && memory->peer == peer && same_flow(memory->start, packet, at))
+    if (is_more(memory, peer, packet, at))
         return true;
-    memory->peer = NULL;
-    if (judge(e, peer, false, packet, len, 1, now) != FLOW_PASS)
-        return false;
-    if (at != 0) {
-        memory->peer = peer;
-        memcpy(memory->start, packet, at + 4);
-    }
-    return true;
+    enum flow_verdict verdict = judge(e, peer, false, packet, len, 1, now);
+    remember(memory, peer, packet, verdict == FLOW_PASS ? at : 0);
+    return verdict == FLOW_PASS;
 }

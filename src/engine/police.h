@@ -5,20 +5,19 @@
 
 #include "engine/internal.h"
 
-/* Sender: `packet` may be a super-packet of `count` packets. What is refused is counted, and told whoever sent it. */
-must_check bool police_lets_out(struct engine *e, const struct peer *peer, const uint8_t *packet, uint32_t len,
-                                uint32_t count, uint64_t now);
-
-/* Sender: tells whoever sent it, by ICMP, that the packet was refused; where packets are judged at all. */
-void police_tell_sender(struct engine *e, const uint8_t *packet, uint32_t len);
-
 /* The beginning of the packet that passed last, so that more of the same flow pass without being looked up. One a
  * batch: policy changes between batches. */
 struct police_memory {
     const struct peer *peer;
-    uint32_t len;
     uint8_t start[48];
 };
+/* Sender: `packet` may be a super-packet of `count` packets. What is refused is counted, and told whoever sent it. */
+must_check bool police_lets_out(struct engine *e, struct police_memory *memory, const struct peer *peer,
+                                const uint8_t *packet, uint32_t len, uint32_t count, uint64_t now);
+
+/* Sender: tells whoever sent it, by ICMP, that the packet was refused; where packets are judged at all. */
+void police_tell_sender(struct engine *e, const uint8_t *packet, uint32_t len);
+
 /* Receiver. */
 must_check bool police_lets_in(struct engine *e, struct police_memory *memory, const struct peer *peer,
                                const uint8_t *packet, uint32_t len, uint64_t now);

@@ -45,10 +45,11 @@ struct sender {
     uint32_t settles; /* the latest one that was read */
     struct outbox outbox;
     struct wanted wanted;
+    struct police_memory police;
     uint64_t swept;    /* monotonic */
     struct pool *pool; /* of the outbox's buffers and those below; all are taken for good */
-    uint8_t *in;
-    uint8_t *spare; /* a packet on its way to being staged */
+    uint8_t *in;       /* with its virtio header right before it */
+    uint8_t *spare;    /* a packet on its way to being staged */
 };
 
 /* ---- What was staged, and frames ---- */
@@ -275,19 +276,19 @@ static void carry(struct sender *s, const struct virtio_net_hdr *header, uint32_
         want_address(s, len);
     else if (segment_len(&segments, 0) > PACKET_MAX)
         engine_count(&s->engine->counters.send_failed, segments.count);
-    else if (police_lets_out(s->engine, peer, s->in, len, segments.count, s->outbox.now))
+    else if (police_lets_out(s->engine, &s->police, peer, s->in, len, segments.count, s->outbox.now))
         carry_to(s, peer, &segments);
 }
 
 /* Returns false when there was nothing to read. */
 static bool read_packet(struct sender *s)
 {
-    struct virtio_net_hdr header = {0};
+    struct virtio_net_hdr *header = (void *)(s->in - sizeof(*header));
     if (!s->engine->tun)
         return false;
-    int len = tun_read(s->engine->tun, &header, s->in, TUN_PACKET_MAX);
+    int len = tun_read(s->engine->tun, header, TUN_PACKET_MAX);
     if (len >= 0) {
-        carry(s, &header, (uint32_t)len);
+        carry(s, header, (uint32_t)len);
         return true;
     }
     if (len == ERROR_GONE || (len == ERROR_IO && tun_is_gone(s->engine->tun))) {
@@ -303,6 +304,7 @@ static bool run_batch(struct sender *s)
     struct outbox *o = &s->outbox;
     o->now = loop_monotonic();
     o->mtu = atomic_load_explicit(&s->engine->mtu, memory_order_relaxed);
+    s->police.peer = NULL;
     reclaim_enter(&s->reader);
     read_mail(s);
     sweep(s);
@@ -336,7 +338,7 @@ static void *run(void *context)
 
 static int take_buffers(struct sender *s)
 {
-    int error = pool_new(&s->pool, OUT_MESSAGES + 2, 0, UDP_MESSAGE_MAX);
+    int error = pool_new(&s->pool, OUT_MESSAGES + 2, sizeof(struct virtio_net_hdr), UDP_MESSAGE_MAX);
     if (error != 0)
         return error;
     s->in = pool_take(s->pool)->data;

@@ -33,10 +33,10 @@ bool tun_has_offloads(const struct tun *tun);
 bool tun_takes_partial(const struct tun *tun);   /* virtio headers, and so VIRTIO_NET_HDR_F_NEEDS_CSUM on writes */
 bool tun_has_udp_offload(const struct tun *tun); /* USO, and so VIRTIO_NET_HDR_GSO_UDP_L4 on writes (Linux 6.2) */
 
-/* Reads one packet or super-packet of up to `capacity` bytes into `packet` and its virtio header into `header` (all
- * zero without virtio headers). Returns its length, ERROR_AGAIN when there is none, ERROR_GONE once the interface was
- * deleted, ERROR_IO otherwise. */
-must_check int tun_read(struct tun *tun, struct virtio_net_hdr *header, uint8_t *packet, uint32_t capacity);
+/* Reads one packet or super-packet: its virtio header into `header` (all zero without virtio headers), and right behind
+ * that the packet, for which there is room for `capacity` bytes. Returns its length, ERROR_AGAIN when there is none,
+ * ERROR_GONE once the interface was deleted, ERROR_IO otherwise. */
+must_check int tun_read(struct tun *tun, struct virtio_net_hdr *header, uint32_t capacity);
 /* Writes one packet or super-packet gathered from `iov` (at most 1,022 entries). ERROR_AGAIN (the caller may drop it),
  * ERROR_GONE; ERROR_IO also while the interface is down; ERROR_UNSUPPORTED when the kernel refuses this header: turn
  * the super-packet into single packets and write those. */

@@ -54,7 +54,7 @@
 /* ---- Every role ---- */
 
 static const struct sandbox_rule common_rules[] = {
-    RULE(read, "wake-ups and timers; files"),
+    RULE(read, "wake-ups and timers; files; packets of the TUN"),
     RULE(write, "the log, wake-ups; files"),
     RULE(close, "what it opened"),
     RULE(recvmsg, "links to the other processes"),
@@ -174,7 +174,6 @@ static const struct sandbox_rule engine_rules[] = {
     RULE(recvmmsg, "datagrams"),
     RULE(recvmmsg_time64, "the same, 32-bit"),
     RULE(sendmmsg, "the same"),
-    RULE(readv, "packets of the TUN"),
     RULE(writev, "packets to the TUN"),
     RULE1(ioctl, "whether the TUN is still there, and its name", IS(1, TUNGETIFF)),
     RULE1(ioctl, "where the TUN is; refused without CAP_NET_ADMIN", IS(1, TUNGETDEVNETNS)),

@@ -103,6 +103,11 @@ static bool lets_in(struct world *w, int peer, const uint8_t *packet, uint32_t l
     return police_lets_in(&w->engine, &w->memory, w->peers[peer], packet, len, NOW);
 }
 
+static bool lets_out(struct world *w, int peer, const uint8_t *packet, uint32_t len)
+{
+    return police_lets_out(&w->engine, &w->memory, w->peers[peer], packet, len, 1, NOW);
+}
+
 static void what_no_rule_allows_is_refused_and_counted(void **state)
 {
     struct world *w = *state;
@@ -146,24 +151,56 @@ static void one_peers_flow_lets_no_other_peer_in(void **state)
     assert_false(lets_in(w, 1, packet, len));
 }
 
-static void it_agrees_with_a_judge_that_remembers_nothing(void **state)
+static void a_flow_that_went_out_to_one_peer_goes_to_no_other(void **state)
 {
     struct world *w = *state;
-    const struct peer_grants all = {.version = 9, .in_count = 2, .in = grants};
+    uint8_t packet[128];
+    uint32_t len = make_packet(packet, 4, 17, 53, 0);
+    assert_int_equal(engine_set_grants(&w->engine, w->ids[0], grants, 2, NULL, 0), 0);
+    assert_true(lets_out(w, 0, packet, len) && lets_out(w, 0, packet, len));
+    assert_false(lets_out(w, 1, packet, len));
+    assert_int_equal(engine_set_grants(&w->engine, w->ids[0], NULL, 0, NULL, 0), 0);
+    w->memory.peer = NULL; /* as in the next batch */
+    assert_false(lets_out(w, 0, packet, len));
+}
+
+/* Packets of few flows, some of them damaged. */
+static uint32_t random_packet(struct world *w, uint8_t packet[128])
+{
     static const uint16_t ports[] = {80, 53, 81};
     static const uint8_t flags[] = {0x02, 0x10, 0x18, 0x11, 0x04, 0x10, 0x10};
+    uint32_t len = make_packet(packet, random_below(&w->random, 2) ? 4 : 6, random_below(&w->random, 2) ? 6 : 17,
+                               ports[random_below(&w->random, 3)], flags[random_below(&w->random, 7)]);
+    if (random_below(&w->random, 8) == 0)
+        packet[random_below(&w->random, len)] ^= (uint8_t)(1 << random_below(&w->random, 8));
+    return len;
+}
+
+static void agree(struct world *w, bool outgoing)
+{
+    const struct peer_grants all = {
+        .version = 9, .in_count = outgoing ? 0 : 2, .in = grants, .out_count = outgoing ? 2 : 0, .out = grants};
     uint8_t packet[128];
     for (int i = 0; i < 50000; i++) {
-        uint32_t len = make_packet(packet, random_below(&w->random, 2) ? 4 : 6, random_below(&w->random, 2) ? 6 : 17,
-                                   ports[random_below(&w->random, 3)], flags[random_below(&w->random, 7)]);
-        if (random_below(&w->random, 8) == 0)
-            packet[random_below(&w->random, len)] ^= (uint8_t)(1 << random_below(&w->random, 8));
         struct ip_header ip;
+        uint32_t len = random_packet(w, packet);
         if (ip_parse(&ip, packet, len) != 0 || ip.total_len != len)
             continue; /* as after opening */
-        enum flow_verdict verdict = flow_judge(w->other, &all, w->ids[0], false, packet, len, NOW);
-        assert_int_equal(lets_in(w, 0, packet, len), verdict == FLOW_PASS);
+        bool passes = flow_judge(w->other, &all, w->ids[0], outgoing, packet, len, NOW) == FLOW_PASS;
+        assert_int_equal(outgoing ? lets_out(w, 0, packet, len) : lets_in(w, 0, packet, len), passes);
     }
+}
+
+static void it_agrees_with_a_judge_that_remembers_nothing(void **state)
+{
+    agree(*state, false);
+}
+
+static void so_it_does_about_what_goes_out(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(engine_set_grants(&w->engine, w->ids[0], grants, 2, NULL, 0), 0);
+    agree(w, true);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -175,7 +212,9 @@ int main(void)
         TEST(a_peer_without_grants_passes_nothing),
         TEST(grants_taken_back_end_live_flows),
         TEST(one_peers_flow_lets_no_other_peer_in),
+        TEST(a_flow_that_went_out_to_one_peer_goes_to_no_other),
         TEST(it_agrees_with_a_judge_that_remembers_nothing),
+        TEST(so_it_does_about_what_goes_out),
     };
     return cmocka_run_group_tests_name("engine/police", tests, NULL, NULL);
 }

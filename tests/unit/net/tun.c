@@ -24,8 +24,11 @@
 
 #define NAME "night0"
 
-static uint8_t packet[TUN_PACKET_MAX];
-static struct virtio_net_hdr header;
+static struct {
+    struct virtio_net_hdr header;
+    uint8_t packet[TUN_PACKET_MAX];
+} room;
+static uint8_t *const packet = room.packet;
 
 static struct tun *open_tun(bool no_offloads)
 {
@@ -44,7 +47,7 @@ static void bring_up(void)
 static int read_ipv4(struct tun *tun)
 {
     for (;;) {
-        int len = tun_read(tun, &header, packet, sizeof(packet));
+        int len = tun_read(tun, &room.header, TUN_PACKET_MAX);
         if (len > 0 && packet[0] >> 4 == 4)
             return len;
         if (len < 0 && len != ERROR_AGAIN)
@@ -89,7 +92,7 @@ static uint32_t make_udp_packet(uint8_t *out, const char *text)
 static void assert_segments(int len, uint32_t count)
 {
     struct segmenter s;
-    assert_int_equal(segment_start(&s, &header, packet, (uint32_t)len), 0);
+    assert_int_equal(segment_start(&s, &room.header, packet, (uint32_t)len), 0);
     assert_int_equal(s.count, count);
     assert_true(segment_may_be_partial(&s)); /* the kernel leaves the pseudo-header's sum in the field */
     for (uint32_t i = 0; i < count; i++) {
@@ -110,7 +113,7 @@ static void packet_sent_to_the_interface_is_read(void **state)
         send_to_peer(fd, "evening", 7);
         assert_int_equal(read_ipv4(tun), 28 + 7);
         assert_memory_equal(packet + 28, "evening", 7);
-        assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+        assert_int_equal(room.header.gso_type, VIRTIO_NET_HDR_GSO_NONE);
         close(fd);
         tun_close(tun);
     }
@@ -125,8 +128,8 @@ static void packet_written_in_pieces_arrives_at_a_socket(void **state)
         int fd = udp_socket();
         uint32_t len = make_udp_packet(packet, "lark");
         struct iovec iov[2] = {{packet, 30}, {packet + 30, len - 30}};
-        memset(&header, 0, sizeof(header));
-        assert_int_equal(tun_write(tun, &header, iov, 2), 0);
+        memset(&room.header, 0, sizeof(room.header));
+        assert_int_equal(tun_write(tun, &room.header, iov, 2), 0);
         assert_true(support_readable(fd, SUPPORT_DEADLINE_MS));
         char text[16];
         assert_int_equal(recv(fd, text, sizeof(text), 0), 4);
@@ -140,7 +143,7 @@ static void nothing_to_read_is_again(void **state)
 {
     (void)state;
     struct tun *tun = open_tun(false);
-    assert_int_equal(tun_read(tun, &header, packet, sizeof(packet)), ERROR_AGAIN);
+    assert_int_equal(tun_read(tun, &room.header, TUN_PACKET_MAX), ERROR_AGAIN);
     tun_close(tun);
 }
 
@@ -154,13 +157,13 @@ static void write_while_down_fails_and_works_again_once_up(void **state)
 {
     (void)state;
     struct tun *tun = open_tun(false);
-    memset(&header, 0, sizeof(header));
-    assert_int_equal(written(tun, &header), ERROR_IO);
+    memset(&room.header, 0, sizeof(room.header));
+    assert_int_equal(written(tun, &room.header), ERROR_IO);
     assert_false(tun_is_gone(tun));
     bring_up();
-    assert_int_equal(written(tun, &header), 0);
+    assert_int_equal(written(tun, &room.header), 0);
     support_run("ip link set " NAME " down");
-    assert_int_equal(written(tun, &header), ERROR_IO);
+    assert_int_equal(written(tun, &room.header), ERROR_IO);
     tun_close(tun);
 }
 
@@ -183,13 +186,13 @@ static void more_pieces_than_a_system_call_takes_are_refused(void **state)
     bring_up();
     static struct iovec iov[1023];
     uint32_t len = make_udp_packet(packet, "");
-    memset(&header, 0, sizeof(header));
+    memset(&room.header, 0, sizeof(room.header));
     iov[0] = (struct iovec){packet, len};
     for (int i = 1; i < 1023; i++)
         iov[i] = (struct iovec){packet + len, 0};
-    assert_int_equal(tun_write(tun, &header, iov, 1022), 0);
-    assert_int_equal(tun_write(tun, &header, iov, 1023), ERROR_INVALID);
-    assert_int_equal(tun_write(tun, &header, iov, 0), ERROR_INVALID);
+    assert_int_equal(tun_write(tun, &room.header, iov, 1022), 0);
+    assert_int_equal(tun_write(tun, &room.header, iov, 1023), ERROR_INVALID);
+    assert_int_equal(tun_write(tun, &room.header, iov, 0), ERROR_INVALID);
     tun_close(tun);
 }
 
@@ -201,9 +204,9 @@ static void deleted_interface_is_gone(void **state)
     assert_false(tun_is_gone(tun));
     support_run("ip link del " NAME);
     assert_true(tun_is_gone(tun));
-    memset(&header, 0, sizeof(header));
-    assert_int_equal(written(tun, &header), ERROR_GONE);
-    assert_int_equal(tun_read(tun, &header, packet, sizeof(packet)), ERROR_GONE);
+    memset(&room.header, 0, sizeof(room.header));
+    assert_int_equal(written(tun, &room.header), ERROR_GONE);
+    assert_int_equal(tun_read(tun, &room.header, TUN_PACKET_MAX), ERROR_GONE);
     assert_int_equal(tun_namespace(tun), ERROR_GONE);
     assert_true(support_readable(tun_fd(tun), SUPPORT_DEADLINE_MS)); /* so that an event loop notices */
     tun_close(tun);
@@ -231,8 +234,8 @@ static void moved_interface_is_found_by_its_namespace(void **state)
 
     assert_int_equal(setns(now, CLONE_NEWNET), 0);
     bring_up();
-    memset(&header, 0, sizeof(header));
-    assert_int_equal(written(tun, &header), 0);
+    memset(&room.header, 0, sizeof(room.header));
+    assert_int_equal(written(tun, &room.header), 0);
     assert_int_equal(setns(home, CLONE_NEWNET), 0);
     tun_close(tun);
     close(now);
@@ -308,7 +311,7 @@ static void adopted_descriptor_tells_its_name_and_flags(void **state)
         assert_string_equal(tun_name(tun), NAME);
         assert_int_equal(tun_has_offloads(tun), flags != 0);
         assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
-        assert_int_equal(tun_read(tun, &header, packet, sizeof(packet)), ERROR_AGAIN);
+        assert_int_equal(tun_read(tun, &room.header, TUN_PACKET_MAX), ERROR_AGAIN);
         tun_close(tun);
         if (flags != 0)
             return;
@@ -349,8 +352,8 @@ static void write_packet(struct tun *tun, const struct packet_spec *spec)
 {
     uint8_t bytes[200];
     struct iovec iov = {bytes, packet_build(spec, bytes)};
-    memset(&header, 0, sizeof(header));
-    assert_int_equal(tun_write(tun, &header, &iov, 1), 0);
+    memset(&room.header, 0, sizeof(room.header));
+    assert_int_equal(tun_write(tun, &room.header, &iov, 1), 0);
 }
 
 static int add(struct coalescer *c, const struct packet_spec *spec, uint8_t *bytes, bool partial)
@@ -412,7 +415,7 @@ static void udp_super_packets_pass_both_ways(void **state)
     assert_int_equal(setsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
     assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
     assert_int_equal(read_ipv4(tun), 28 + 1500);
-    assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+    assert_int_equal(room.header.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
     assert_segments(1528, 3);
     close(fd);
     tun_close(tun);
@@ -447,7 +450,7 @@ static void tcp_super_packets_pass_both_ways(void **state)
     uint8_t data[1608], received[1500];
     fill_data(data, sizeof(data));
     assert_true(read_ipv4(tun) >= 40); /* SYN */
-    assert_int_equal(header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    assert_int_equal(room.header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_F_NEEDS_CSUM);
     struct packet_spec flow = packet_spec(4, 6);
     flow.flags = 0x12; /* SYN ACK */
     flow.options_len = 0;
@@ -472,8 +475,8 @@ static void tcp_super_packets_pass_both_ways(void **state)
         len = read_ipv4(tun);
     } while (len == 40);
     assert_int_equal(len, 40 + sizeof(data));
-    assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
-    assert_int_equal(header.gso_size, 536); /* no MSS was told */
+    assert_int_equal(room.header.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+    assert_int_equal(room.header.gso_size, 536); /* no MSS was told */
     assert_segments(len, 3);
     close(fd);
     tun_close(tun);
