@@ -13,7 +13,7 @@ import statements
 from darkness import Watch, dark, kill, member, nothing_grows  # noqa: F401
 from probes import Tap, of_type
 from rogue import GET, LEDGER, PART, Rogue
-from running import stays, wait_until
+from running import WorldError, stays, wait_until
 
 pytestmark = pytest.mark.deadline(120)
 EPHEMERAL, STATIC, TIMESTAMP, MAC1 = 8, 40, 88, 116
@@ -166,9 +166,14 @@ def test_an_initiation_that_is_a_little_wrong_draws_nothing(dark, session, gated
 
 
 def answered(session, message):
-    before = session.watch.bytes
-    session.sock.send(message)
-    wait_until(lambda: session.watch.bytes >= before + noise.RESPONSE_SIZE, 3, "the control: the genuine one is answered")
+    """On a busy machine what comes behind a flood may be dropped; then it is a fresh one's turn, as with any initiator."""
+    for make in (lambda: message, *[session.fresh] * 3):
+        noise.time.sleep(0.05)  # what comes sooner after another is not answered
+        before = session.watch.bytes
+        session.sock.send(make())
+        with contextlib.suppress(WorldError):
+            return wait_until(lambda: session.watch.bytes >= before + noise.RESPONSE_SIZE, 2.5)
+    pytest.fail("the control: the genuine one is answered")
 
 
 class Forged(noise.Initiator):
