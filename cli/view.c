@@ -223,11 +223,13 @@ static int keep_pending(struct view *v, const uint8_t *bytes, size_t len)
     if (!more)
         return ERROR_MEMORY;
     v->pending = more;
-    uint8_t *copy = malloc(len + 1);
-    if (!copy)
+    struct view_pending *next = &more[v->pending_count];
+    next->len = len;
+    next->bytes = malloc(len + 1);
+    if (!next->bytes)
         return ERROR_MEMORY;
-    memcpy(copy, bytes, len);
-    v->pending[v->pending_count++] = (struct view_pending){copy, len};
+    memcpy(next->bytes, bytes, len);
+    v->pending_count++;
     return 0;
 }
 

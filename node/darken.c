@@ -127,6 +127,33 @@ int overlay_remove_text(const char *hash, char out[DARKEN_TEXT_MAX])
     return finish(&t);
 }
 
+static const char replace_arp[] = "add table arp nightjar_%.8s_overlay\n"
+                                  "delete table arp nightjar_%.8s_overlay\n";
+static const char arp[] = "table arp nightjar_%.8s_overlay {\n"
+                          "    chain elsewhere {\n"
+                          "        type filter hook input priority filter; policy accept;\n"
+                          "        iifname \"%s\" accept\n"
+                          "        arp saddr ip %s/%u drop\n        arp daddr ip %s/%u drop\n"
+                          "    }\n}\n";
+
+int overlay_arp_text(const struct overlay *o, char out[DARKEN_TEXT_MAX])
+{
+    struct text t = {.out = out};
+    char address[INET_ADDRSTRLEN];
+    if (!o->ipv4 || !inet_ntop(AF_INET, o->ipv4, address, sizeof(address)))
+        return ERROR_MALFORMED;
+    add(&t, replace_arp, o->hash, o->hash);
+    add(&t, arp, o->hash, o->tun, address, o->ipv4_len, address, o->ipv4_len);
+    return finish(&t);
+}
+
+int overlay_arp_remove_text(const char *hash, char out[DARKEN_TEXT_MAX])
+{
+    struct text t = {.out = out};
+    add(&t, replace_arp, hash, hash);
+    return finish(&t);
+}
+
 static int wait_for(pid_t pid)
 {
     int status;

@@ -35,6 +35,10 @@ struct overlay {
  * identity. */
 must_check int overlay_text(const struct overlay *o, char out[DARKEN_TEXT_MAX]);
 must_check int overlay_remove_text(const char *hash, char out[DARKEN_TEXT_MAX]);
+/* The same for ARP, which Linux answers on any link for any address of the host: else a neighbour could ask who is a
+ * member. Apart, since a kernel may be without ARP tables. Only with an IPv4 address. */
+must_check int overlay_arp_text(const struct overlay *o, char out[DARKEN_TEXT_MAX]);
+must_check int overlay_arp_remove_text(const char *hash, char out[DARKEN_TEXT_MAX]);
 
 /* Has nft carry a text out. ERROR_NOT_FOUND: there is no nft. ERROR_UNSUPPORTED: it refused (its reason is on
  * stderr). */

@@ -62,11 +62,23 @@ static int open_tun(struct opening *o)
 
 /* ---- Darkness ---- */
 
+/* A kernel without ARP tables has none to remove. */
+static int unguard_overlay_arp(const char *hash)
+{
+    char text[DARKEN_TEXT_MAX];
+    int error = overlay_arp_remove_text(hash, text);
+    if (error == 0)
+        error = darken_apply(text);
+    return error == ERROR_UNSUPPORTED ? 0 : error;
+}
+
 static int unguard_overlay(const char *hash)
 {
     char text[DARKEN_TEXT_MAX];
     int error = overlay_remove_text(hash, text);
-    return error != 0 ? error : darken_apply(text);
+    if (error == 0)
+        error = darken_apply(text);
+    return error != 0 ? error : unguard_overlay_arp(hash);
 }
 
 static int remove_table(const char *hash)
@@ -281,6 +293,18 @@ static int set_ipv4(struct ways *w, const struct ipc_configure *what, struct ipc
     return 0;
 }
 
+static void guard_overlay_arp(const struct overlay *o)
+{
+    char text[DARKEN_TEXT_MAX];
+    int error = o->ipv4 ? overlay_arp_text(o, text) : 0;
+    if (error == 0 && o->ipv4)
+        error = darken_apply(text);
+    if (error != 0)
+        log_line("warning", "arp-open",
+                 "what=\"neighbours on an uplink can ask for the overlay's IPv4 address\" why=\"%s\"",
+                 error_sentence(error));
+}
+
 /* Without nft the daemon works, but a neighbour on an uplink could speak to overlay addresses, or as if from them. */
 static void guard_overlay(struct ways *w, const struct place *place, const struct ipc_configure *what,
                           struct ipc_configured *out)
@@ -297,7 +321,9 @@ static void guard_overlay(struct ways *w, const struct place *place, const struc
         error = darken_apply(text);
     w->guarded = error == 0;
     out->overlay_open = error != 0;
-    if (error != 0)
+    if (error == 0)
+        guard_overlay_arp(&o);
+    else
         log_line("warning", "overlay-open",
                  "what=\"overlay addresses are not guarded on other interfaces\" why=\"%s\" "
                  "todo=\"install nftables, then start again\"",

@@ -11,6 +11,8 @@ from running import tail, wait_until
 
 INITIATION, RESPONSE, COOKIE, DATA, NATIVE = 1, 2, 3, 4, 5
 SIZE = {INITIATION: 148, RESPONSE: 92, COOKIE: 64, DATA: 32, NATIVE: 32}
+ICMP_ERRORS = (3, 11)
+RAW = 101  # a link without headers of its own, as a TUN
 
 
 class Wiretap:
@@ -31,29 +33,62 @@ class Wiretap:
         """How often these bytes occur in all that went by."""
         return self.path.read_bytes().count(needle)
 
-    def packets(self):
-        """Each packet from its IP header on."""
+    def timed(self):
+        """(time, the packet from its IP header on) of each."""
         data, place = self.path.read_bytes(), 24
+        link = struct.unpack_from("<I", data, 20)[0]
         while place + 16 <= len(data):
-            length = struct.unpack_from("<I", data, place + 8)[0]
+            seconds, micros, length = struct.unpack_from("<III", data, place)
             frame = data[place + 16:place + 16 + length]
             place += 16 + length
-            if frame[12:14] in (b"\x08\x00", b"\x86\xdd"):
-                yield frame[14:]
+            if link == RAW:
+                yield seconds + micros / 1e6, frame
+            elif frame[12:14] in (b"\x08\x00", b"\x86\xdd"):
+                yield seconds + micros / 1e6, frame[14:]
+
+    def packets(self):
+        return (packet for _, packet in self.timed())
 
     def tunnel_messages(self):
-        """(UDP payloads that are handshake or transport messages, count of all other IPv4 packets)"""
+        """(UDP payloads that are handshake or transport messages, count of all other IPv4 packets); routers' errors about
+        such messages are neither."""
         payloads, others = [], 0
         for packet in self.packets():
             if packet[0] >> 4 != 4:
                 continue
-            udp = packet[4 * (packet[0] & 15):]
-            payload = udp[8:struct.unpack_from("!H", udp, 4)[0]] if packet[9] == socket.IPPROTO_UDP else b""
-            if len(payload) >= 32 and payload[0] in SIZE and payload[1:4] == bytes(3):
-                payloads.append(payload)
-            else:
+            body = packet[4 * (packet[0] & 15):]
+            message = udp_payload(packet)
+            if is_message(message):
+                payloads.append(message)
+            elif not (packet[9] == socket.IPPROTO_ICMP and body[0] in ICMP_ERRORS and is_message(udp_payload(body[8:]))):
                 others += 1
         return payloads, others
+
+    def between(self, *addresses, since=0, until=float("inf")):
+        """The messages' payloads from one of these IPv4 addresses to another, in that time."""
+        known = {socket.inet_aton(address) for address in addresses}
+        return [payload for when, packet in self.timed() if since < when < until and is_message(payload := udp_payload(packet))
+                and {packet[12:16], packet[16:20]} <= known]
+
+    def bytes(self):
+        """Of all packets, from the IP header on."""
+        return sum(len(packet) for packet in self.packets())
+
+    def from_address(self, address):
+        """When each packet from this IPv4 address went by."""
+        return [when for when, packet in self.timed() if packet[12:16] == socket.inet_aton(address)]
+
+
+def udp_payload(packet):
+    """Of an IPv4 packet, as much of it as is there; nothing of another one."""
+    if len(packet) < 28 or packet[9] != socket.IPPROTO_UDP:
+        return b""
+    udp = packet[4 * (packet[0] & 15):]
+    return udp[8:struct.unpack_from("!H", udp, 4)[0]]
+
+
+def is_message(payload):
+    return len(payload) >= 32 and payload[0] in SIZE and payload[1:4] == bytes(3)
 
 
 def in_memory(pid, needle):

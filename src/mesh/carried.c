@@ -14,6 +14,7 @@ static void begin(struct mesh *m, struct carried *c, uint64_t now)
 {
     c->lost = 0;
     c->used = now;
+    c->silent = false;
     m->ops.traffic(m->ops.context, &c->device->id, &c->sent, &c->received);
     alarm_set(m, &c->alarm, now + CARRIED_LOOK_TIME);
 }
@@ -50,6 +51,7 @@ static void probe(struct mesh *m, struct carried *c, uint64_t now)
 
 static void give_up(struct mesh *m, struct device *d, uint64_t now)
 {
+    d->carried.silent = true;
     carried_not(m, d, now);
     mesh_wanted(m, &d->id, now);
 }

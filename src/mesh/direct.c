@@ -65,11 +65,13 @@ void direct_noise(struct device *d, size_t sent, size_t received)
     if (!d->direct)
         return;
     d->direct->noise_sent += DIRECT_NOISE + sent;
+    d->direct->noise_look += DIRECT_NOISE + sent;
     d->direct->noise_received += DIRECT_NOISE + received;
 }
 
 struct passed {
     uint64_t sent, received; /* since the last look, but for what probing itself causes */
+    bool spoke;              /* more than frames of these moments and a keepalive */
     bool heard;
 };
 
@@ -79,6 +81,8 @@ static struct passed look_at_traffic(struct mesh *m, struct direct *x, uint64_t 
     struct passed p;
     m->ops.traffic(m->ops.context, &x->device->id, &sent, &received);
     p.heard = received != x->received;
+    p.spoke = sent - x->sent > x->noise_look + DIRECT_KEEPALIVE;
+    x->noise_look = 0;
     p.sent = beyond_noise(sent - x->sent, &x->noise_sent);
     p.received = beyond_noise(received - x->received, &x->noise_received);
     if (now >= x->noise_time + DIRECT_NOISE_TIME) {
@@ -216,7 +220,7 @@ static void unanswered(struct mesh *m, struct direct *x, uint64_t now)
 static void look_used(struct mesh *m, struct direct *x, uint64_t now)
 {
     struct passed p = look_at_traffic(m, x, now);
-    bool silent = p.sent > 0 && !p.heard;
+    bool silent = p.spoke && !p.heard;
     uint64_t idle = now - x->used;
     x->look_due = now + (idle < DIRECT_BUSY_TIME ? DIRECT_LOOK_TIME : DIRECT_QUIET_LOOK_TIME);
     if (may_let_go(x, now))
@@ -517,6 +521,8 @@ void direct_hope(struct mesh *m, struct device *d, uint64_t now)
 void direct_linked(struct mesh *m, struct device *d, bool first, uint64_t now)
 {
     struct direct *x = d->direct;
+    if (first && m->ops.send_by && d->path == MESH_PATH_RELAYED && is_member(d) && !d->has_endpoint)
+        local_tell_peer(m, d); /* what an introduction said of us may be old */
     if (!x)
         return;
     offer_over(m, x);

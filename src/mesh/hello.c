@@ -87,13 +87,19 @@ static void observed(struct mesh *m, struct device *from, const struct frame_hel
         return;
     (void)frame_candidates_get(f->observed, seen);
     struct relay *r = from->relay;
-    bool first = r->observed.family == 0;
-    if (underlay_equal(&r->observed, &seen[0]) || (!first && now < r->observed_moved + HELLO_MOVED_TIME))
-        return;
+    r->moved |= r->observed.family != 0 && !underlay_equal(&r->observed, &seen[0]);
     r->observed = seen[0];
-    r->observed_moved = now;
-    if (!first)
-        local_changed(m, now);
+    hello_moved(m, r, now);
+}
+
+/* A relay that says so all the time is listened to now and then. */
+void hello_moved(struct mesh *m, struct relay *r, uint64_t now)
+{
+    if (!r->moved || now < r->moved_told + HELLO_MOVED_TIME)
+        return;
+    r->moved = false;
+    r->moved_told = now;
+    local_changed(m, now);
 }
 
 /* A device that draws answers says where it is seen whenever that is somewhere else. */

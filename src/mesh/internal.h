@@ -48,7 +48,7 @@
 #define HELLO_ANSWERS 4u /* in one session, to who asks again */
 #define HELLO_ANSWER_TIME (9 * SECOND / 10)
 #define HELLO_OBSERVED_TIME SECOND
-#define HELLO_MOVED_TIME (SECOND / 2) /* a relay that says more often that we moved is not listened to */
+#define HELLO_MOVED_TIME (SECOND / 2) /* between times that peers are told of what one relay says */
 
 #define BUDGET_HOSTS 256u
 #define BUDGET_HEARSAY 128u /* of them, those that relays alone named */
@@ -74,6 +74,7 @@
 #define DIRECT_HINTS_TIME (30 * SECOND)
 #define DIRECT_OFFER_TIME (11 * SECOND) /* three initiations */
 #define DIRECT_NOISE_TIME (12 * SECOND) /* a keepalive may follow as late; what is left then is halved */
+#define DIRECT_KEEPALIVE 64u            /* bytes: no packet that is worth an answer is as short */
 #define DIRECT_NOISE 112u               /* bytes around a frame: headers, padding, and that keepalive */
 #define FOLLOW_TIME (2 * SECOND)
 
@@ -163,10 +164,11 @@ struct direct {
     struct candidate *current; /* in use; NULL: none */
     struct candidate *good;    /* the last one that was */
     uint64_t look_due, answer_due, probe_due, retry_due, offer_end;
-    uint64_t sent, received; /* at the last look */
-    uint64_t noise_sent, noise_received, noise_time;
-    uint64_t used;     /* when something but ourselves passed */
-    uint64_t up_since; /* the direct path */
+    uint64_t sent, received;                         /* at the last look */
+    uint64_t noise_sent, noise_received, noise_time; /* of which may have passed: what use is judged by */
+    uint64_t noise_look;                             /* sent since the last look */
+    uint64_t used;                                   /* when something but ourselves passed */
+    uint64_t up_since;                               /* the direct path */
     uint64_t hints_since;
     uint32_t hints;
     uint32_t lost; /* probes in a row */
@@ -189,6 +191,7 @@ struct carried {
     uint64_t sent, received; /* in the session, at the last look */
     uint64_t used;           /* when something passed, or should have */
     uint32_t lost;           /* probes in a row */
+    bool silent;             /* given up, and nothing came since: it may have no session any more */
 };
 
 /* ---- Devices ---- */
@@ -255,7 +258,8 @@ struct relay {
     uint64_t probe_due;
     uint64_t probe_number, probe_time;
     struct underlay observed; /* where it sees us; family 0: it did not say */
-    uint64_t observed_moved;  /* when that changed last */
+    bool moved;               /* that changed, and peers have not been told yet */
+    uint64_t moved_told;      /* when they were last */
     uint32_t local_tells;     /* how often it still is to be told our private addresses */
 };
 
@@ -399,6 +403,8 @@ void hello_unlinked(struct mesh *m, struct device *d);
 void hello_alarm(struct mesh *m, struct alarm *alarm, uint64_t now);
 /* It was heard: says where, if that is news to it, and we are a relay. */
 void hello_observed(struct mesh *m, struct device *d, uint64_t now);
+/* Peers are told that a relay sees us elsewhere, if that is so and was not told just now. */
+void hello_moved(struct mesh *m, struct relay *r, uint64_t now);
 void hello_received(struct mesh *m, struct device *from, const struct mesh_arrival *by, const struct frame *f,
                     uint64_t now);
 

@@ -237,6 +237,7 @@ static bool is_for_another(const struct introduction *i, const struct frame_intr
 /* A path that is in use stays: who answers about an address could name anybody. */
 static void settle(struct mesh *m, struct introduction *i, struct device *d, struct relay *via, uint64_t now)
 {
+    bool anew = !d->linked || d->carried.silent;
     m->counters.introductions++;
     i->state = INTRODUCTION_MEETING;
     alarm_set(m, &i->alarm, now + INTRODUCTION_MEET_TIME);
@@ -247,7 +248,7 @@ static void settle(struct mesh *m, struct introduction *i, struct device *d, str
     where_apply(m, &i->where, d, now);
     if (!d->linked)
         direct_offer(m, d, now);
-    if (!d->linked)
+    if (anew)
         m->ops.connect(m->ops.context, &d->id, 0, true); /* it may have ended a session that is fresh here */
 }
 

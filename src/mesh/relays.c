@@ -192,6 +192,7 @@ static void probe_lost(struct mesh *m, struct relay *r, uint64_t now)
 
 static void up_alarm(struct mesh *m, struct relay *r, uint64_t now)
 {
+    hello_moved(m, r, now);
     if (r->awaiting)
         probe_lost(m, r, now);
     else if (fell_silent(m, r) || now >= r->probe_due)

@@ -39,7 +39,7 @@ static void put(char line[LINE_MAX_LEN], int len)
 
 static void put_suppressed(const char *event, uint64_t lines)
 {
-    char line[LINE_MAX_LEN];
+    char line[LINE_MAX_LEN] = "";
     put(line, snprintf(line, sizeof(line), "info suppressed event=%s lines=%" PRIu64, event, lines));
 }
 

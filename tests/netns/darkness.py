@@ -123,6 +123,10 @@ class Watch:
         return report[0]["stats64"]["rx"]["packets"]
 
 
+def mac_of(end):
+    return json.loads(end.host.ip(f"-j link show dev {end.device}").stdout)[0]["address"]
+
+
 def link_local(end):
     report = json.loads(end.host.ip(f"-j -6 address show dev {end.device} scope link").stdout)
     return next(info["local"] for item in report for info in item.get("addr_info", []) if "local" in info)

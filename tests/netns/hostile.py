@@ -9,7 +9,6 @@ from pathlib import Path
 import plant as plants
 import statements
 from relay import Device, Relay, device_of
-from running import wait_until
 
 POLICY = """\
 allow:
@@ -135,7 +134,4 @@ def restart(*machines):
     for machine in machines:
         machine.down()
     for machine in machines:
-        machine.up()
-
-
-__all__ = ["Network", "POLICY", "bounded", "counters", "echoes", "log_size", "network", "path", "peer", "restart", "rss", "wait_until"]
+        machine.up()  # on the port that node.conf keeps

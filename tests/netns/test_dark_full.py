@@ -1,10 +1,9 @@
 """What takes too long for every day: all ports, by every means. `make dark-full` runs it."""
-import json
 import shutil
 
 import packets as p
 import pytest
-from darkness import KEPT, MEMBERS, dark, scanned  # noqa: F401
+from darkness import KEPT, MEMBERS, dark, mac_of, scanned  # noqa: F401
 from running import wait_until
 
 pytestmark = pytest.mark.deadline(240)
@@ -22,14 +21,10 @@ def test_nmap_finds_nothing_on_any_port(dark, kind, version):
     scanned(dark, watches, f"{'-6 ' if version == 6 else ''}{kind} {ports} --min-rate {rate}", limit=200)
 
 
-def mac_of(host, device):
-    return json.loads(host.ip(f"-j link show dev {device}").stdout)[0]["address"]
-
-
 def masscan(dark, watch, ports):
     """It makes frames of its own, so it is told all that a kernel would know."""
     stranger, arrived = watch.stranger, watch.arrived()
-    router = mac_of(stranger.gateway.host, stranger.gateway.device)
+    router = mac_of(stranger.gateway)
     stranger.run(f"masscan {watch.target()} -p{ports} --rate 20000 --wait 2 --adapter {stranger.device} "
                  f"--adapter-ip {stranger.v4} --router-mac {router} --seed 1", timeout=60)
     assert watch.arrived() > arrived + 60000, "they arrived"

@@ -11,7 +11,7 @@ from darkness import MEMBERS, Watch, answer, dark, member  # noqa: F401
 from rogue import Rogue
 from running import stays, wait_until
 
-pytestmark = pytest.mark.deadline(60)
+pytestmark = pytest.mark.deadline(120)
 
 
 def publics(dark):

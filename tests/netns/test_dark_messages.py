@@ -15,7 +15,7 @@ from probes import Tap, of_type
 from rogue import GET, LEDGER, PART, Rogue
 from running import stays, wait_until
 
-pytestmark = pytest.mark.deadline(60)
+pytestmark = pytest.mark.deadline(120)
 EPHEMERAL, STATIC, TIMESTAMP, MAC1 = 8, 40, 88, 116
 # Points whose every multiple is of small order (Bernstein, "Curve25519"; RFC 7748 section 6.1), in all their encodings.
 LOW_ORDER = [bytes.fromhex(text) for text in (
@@ -322,7 +322,8 @@ def test_what_was_recorded_draws_nothing_while_the_hub_is_flooded(dark, session,
          "--rate", "30000", "--seconds", "5", "--spoof", "172.31.0.0", "--key", session.public.hex()], stdout=subprocess.PIPE)
     dropped = dark.plant.hub.status()["counters"]["handshake_dropped"]
     session.quiet()
-    with dark.silence(dark.watches["hub"], session.watch, seconds=0.5), session.watch.stranger.socket() as other:
+    with (dark.silence(dark.watches["hub"], session.watch, seconds=0.5), nothing_grows(dark.plant.hub),
+          session.watch.stranger.socket() as other):
         while flood.poll() is None:
             for message in there + back:
                 session.sock.send(message)

@@ -15,7 +15,7 @@ from darkness import OTHER, dark, nothing_grows, scan, scanned  # noqa: F401
 from probes import costly
 from running import wait_until
 
-pytestmark = pytest.mark.deadline(60)
+pytestmark = pytest.mark.deadline(120)
 CLOSED, ALL_HOSTS, ALL_NODES = 7, "224.0.0.1", "ff02::1"
 RECORD_ROUTE, TIMESTAMP, LOOSE_ROUTE, STRICT_ROUTE, SECURITY = 7, 68, 131, 137, 130
 

@@ -1,19 +1,22 @@
 """No stranger draws a byte from a darkened member, alive, dead, starting or stopping; each silence has its control."""
+import contextlib
 import os
 import socket
+import struct
 import time
 
 import noise
 import plant as plants
 import pytest
 import statements
-from darkness import (KEPT, MEMBERS, OTHER, USUAL_UDP, answer, connects, dark, incessantly, kill, member, prod,  # noqa: F401
-                      scan, scanned, wireguard_messages)
+from darkness import (KEPT, MEMBERS, OTHER, USUAL_UDP, answer, connects, dark, incessantly, kill, mac_of, member,  # noqa: F401
+                      prod, scan, scanned, wireguard_messages)
 from probes import address_family
 from running import wait_until
 
-pytestmark = pytest.mark.deadline(60)
+pytestmark = pytest.mark.deadline(120)
 
+ARP = 0x0806
 VERSIONS = pytest.mark.parametrize("version", [4, 6], ids=["v4", "v6"])
 
 # The controls
@@ -88,6 +91,29 @@ def test_a_neighbour_meets_no_overlay_address(dark):
     dark.neighbour.stranger.route(f"{overlay}/32", via=dark.neighbour.target())
     with dark.silence(dark.neighbour):
         assert not dark.neighbour.stranger.ping(overlay, deadline=1)
+
+
+def test_a_neighbour_asks_for_no_overlay_address(dark):
+    """Linux answers ARP on any link for any address of the host, if it is let."""
+    end, hub = dark.neighbour.peer, dark.plant.hub
+    mac = bytes.fromhex(mac_of(end).replace(":", ""))
+    with end.host.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ARP)) as sock:
+        sock.bind((end.device, ARP))
+        sock.settimeout(0.5)
+
+        def is_answered(target, source=end.v4):
+            question = mac + socket.inet_aton(source) + bytes(6) + socket.inet_aton(target)
+            sock.send(b"\xff" * 6 + mac + struct.pack("!HHHBBH", ARP, 1, 0x0800, 6, 4, 1) + question)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    frame = sock.recv(100)
+                    if frame[20:22] == b"\0\2" and frame[28:32] == socket.inet_aton(target):
+                        return True
+            return False
+
+        assert is_answered(dark.neighbour.target()), "the control"
+        assert not is_answered(hub.address(4))
+        assert not is_answered(dark.neighbour.target(), source=dark.plant["sensor-7"].address(4))
 
 
 def test_our_port_is_not_tracked(dark):
@@ -207,7 +233,7 @@ def tables(machine):
 
 def test_after_down_the_tables_are_gone_and_strangers_see_a_host(dark):
     machine, watch = dark.plant["sensor-7"], dark.watches["sensor-7"]
-    assert len(tables(machine)) == 2
+    assert len(tables(machine)) == 3
     machine.down()
     wait_until(lambda: not machine.pids(), 10, "down")
     assert tables(machine) == []

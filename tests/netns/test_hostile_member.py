@@ -125,7 +125,8 @@ def ipv6(net, payload, next_header=17, *, source=None):
 def pseudo(net, version, protocol, length):
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     addresses = socket.inet_pton(family, net.own[version]) + socket.inet_pton(family, net.to[version])
-    return addresses + (struct.pack(">BBH", 0, protocol, length) if version == 4 else struct.pack(">IHBB", length, 0, 0, protocol))
+    rest = struct.pack(">BBH", 0, protocol, length) if version == 4 else struct.pack(">IHBB", length, 0, 0, protocol)
+    return addresses + rest
 
 
 def udp(net, body=b"bad", version=4, *, port=PORT, partial=True, length=None, checksum=None):
@@ -295,13 +296,19 @@ def test_frames_out_of_turn_change_nothing(net):
         session.send(SIGN_OFF, {})
 
 
+def introduced(net, at_hub):
+    """What the hub says of the broker: where it is, and its gate key."""
+    broker = next(row["id"] for row in net.plant.operator.json("devices")["devices"] if row["name"] == "broker")
+    _, said = at_hub.ask(device=bytes.fromhex(broker))
+    assert said, "an answer"
+    return statements.decode(said)[0]
+
+
 def test_it_aims_nobody_at_a_victim(net):
     victim = net.plant.stranger
     at_victim = victim.counter("input", "meta l4proto udp")
-    broker = bytes.fromhex(next(row["id"] for row in net.plant.operator.json("devices")["devices"] if row["name"] == "broker"))
     with net.session(net.hub) as at_hub, net.unharmed():
-        assert at_hub.ask(device=broker)[1]
-        relayed = rogue.Relayed(at_hub, net.private, net.public, broker)
+        relayed = rogue.Relayed(at_hub, net.private, net.public, introduced(net, at_hub)[3])
         relayed.send(PROBE, {1: 1, 2: 1})
         for n in range(300):
             relayed.send(CANDIDATES, {1: b"".join(place(victim.v4, 10000 + 8 * n + i) for i in range(8))})
@@ -312,22 +319,11 @@ def test_it_aims_nobody_at_a_victim(net):
     print(f"{at_victim.packets} datagrams, {at_victim.bytes} bytes")
 
 
-def gate_of(session):
-    """As its hello tells it; that comes to who answers probes, as proof that it is there."""
-    session.send(rogue.HELLO, {1: 1, 2: 1, 3: 1, 4: 0, 6: 1})
-    for kind, fields, _ in session.frames(10):
-        if kind == PROBE:
-            session.send(ANSWER, fields)
-            session.send(rogue.HELLO, {1: 1, 2: 1, 3: 1, 4: 0, 6: 1})
-        elif kind == rogue.HELLO:
-            return fields[7]
-    return None
-
-
 def test_it_spoils_nobody_s_handshake_with_the_gate_key_that_it_knows(net):
     """20,000 initiations a second that nothing but a Diffie-Hellman tells from good ones."""
-    with net.session() as session:
-        gate = gate_of(session)
+    with net.session(net.hub) as at_hub:
+        gate = introduced(net, at_hub)[10]
+    assert len(gate) == 16
     over, sent = threading.Event(), 0
 
     def flood():

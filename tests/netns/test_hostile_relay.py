@@ -3,6 +3,7 @@ import contextlib
 import os
 import random
 import socket
+import subprocess
 import threading
 import time
 
@@ -29,13 +30,14 @@ class End:
 
 class Members:
     """sensor and broker are reached through relays alone, public directly; nobody may speak with outsider, and revoked was
-    one of the sensors. ghosts are brokers that are not up."""
+    one of the sensors, as doomed is. ghosts are brokers that are not up."""
 
     def __init__(self, net):
         self.net, self.plant = net, net.plant
         self.sensor = net.add("sensor", "a", ["sensors"])
         self.broker = net.add("broker", "b", ["brokers"])
-        self.public = net.add("public", None, ["brokers"])
+        self.public = net.add("public", None, ["brokers"], up=f"--listen {plants.PORT}")
+        self.doomed = net.add("doomed", "a", ["sensors"])
         self.outsider = net.add("outsider", "b", [], up=None)
         self.revoked = net.add("revoked", "b", ["sensors"], up=None)
         self.ghosts = [net.add("ghost", "b", ["brokers"], up=None) for _ in range(3)]
@@ -44,11 +46,12 @@ class Members:
         self.relay = None
 
     def take_over(self):
-        self.relay = self.net.takes_over(self.sensor, self.broker, self.public)
+        self.relay = self.net.takes_over(self.sensor, self.broker, self.public, self.doomed)
         for machine in (self.outsider, self.revoked, *self.ghosts):
             self.relay.know(hostile.device_that_is_down(machine, self.net.tickets[machine.name]))
         self.a, self.b = (self.relay[machine.name] for machine in (self.sensor, self.broker))
         self.up = [machine.name for machine in (self.sensor, self.broker, self.public)]
+        hostile.restart(self.sensor, self.broker, self.public)  # who would find out within 10 s
         self.relay.wait_for(*self.up)
 
     def goes_by_it(self):
@@ -321,7 +324,6 @@ def test_bogus_candidates_harm_nothing(members, relay):
     relay.here_is = lambda target, number: relay.here(target, number, candidates=list_of)
     members.anew(members.sensor)
     assert members.goes_by_it()
-    relay.here_is = relay.here
     for number in range(9000, 9040):
         relay.send(members.a, relay.told(members.b, number, candidates=list_of))
         relay.send(members.b, relay.told(members.a, number, candidates=list_of))
@@ -363,7 +365,6 @@ def test_a_victim_gets_a_few_datagrams_and_no_more(members, relay):
     aim(5)
     for process in asking:
         process.communicate(timeout=30)
-    relay.here_is = relay.here
     print(f"{first} datagrams, then {at_victim.packets - first} more; {at_victim.bytes} bytes")
     assert 0 < at_victim.packets <= 3 * BUDGET + BUDGET, "three nodes, one of them anew"
     assert at_victim.bytes <= 4 * BUDGET * DATAGRAM_MOST
@@ -443,13 +444,23 @@ def test_what_is_replayed_draws_nothing(members, relay, restarted):
 # The rest
 
 def test_a_take_away_that_it_withholds_comes_by_the_other(members, relay):
-    doomed = members.net.add("doomed", "a", ["sensors"])
-    relay.know(members.net.device(doomed))
+    doomed = members.doomed
     wait_until(lambda: doomed.host.ping(members.broker.address(), deadline=2), 20, "they talk")
     members.net.operator.nightjar(f"revoke {doomed.name} --reason test --yes")
+    started = time.monotonic()
     wait_until(lambda: not doomed.host.ping(members.broker.address(), deadline=1), 10, "it is over")
+    print(f"silence {time.monotonic() - started:.1f} s after the command's end")
     stays(lambda: not doomed.host.ping(members.broker.address(), deadline=1), 3)
     members.pings_go_on(50)
+
+
+def test_who_joins_does_so_by_the_other(members, relay):
+    """Its door lets in whoever holds a ticket, and says nothing more."""
+    started = time.monotonic()
+    name, ticket = members.net.invite("late", ["sensors"])
+    late = members.plant.machine(name, "a")
+    late.join(ticket)
+    print(f"joined {time.monotonic() - started:.1f} s after it was invited")
 
 
 def test_a_wrong_gate_key_ends_no_handshake(members, relay):
@@ -457,7 +468,19 @@ def test_a_wrong_gate_key_ends_no_handshake(members, relay):
     relay.here_is = lambda target, number: relay.here(target, number, gate=os.urandom(16))
     members.anew(members.sensor)
     assert members.goes_by_it()
-    relay.here_is = relay.here
+
+
+def test_under_load_a_wrong_gate_key_leads_to_the_other_relay(members, relay):
+    """Whose introduction tells the right one."""
+    relay.answer = lambda asker, target, number: relay.send(asker, relay.here(target, number, gate=os.urandom(16)))
+    flood = members.plant.stranger.popen(
+        [plants.program("bench/flood"), "initiations", "--to", members.public.host.v4, "--port", str(plants.PORT), "--rate",
+         "20000", "--seconds", "40", "--spoof", "172.31.0.0", "--key", relay[members.public.name].public.hex()],
+        stdout=subprocess.DEVNULL)
+    members.anew(members.sensor)
+    assert members.sensor.pings(members.public.name, deadline=30)
+    assert flood.poll() is None, "the control: under load"
+    members.plant.world.end(flood)
 
 
 def test_a_flood_of_it_costs_a_member_no_memory_and_its_peers_nothing(members, relay):

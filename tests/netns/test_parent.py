@@ -194,7 +194,7 @@ def test_a_parent_that_is_killed_leaves_no_process(daemon):
     daemon.wait_for_end()
     assert "nightjar_" in daemon.tables()
     daemon.up()
-    assert daemon.tables().count("nightjar_") == 1, "up without --darken is light"
+    assert daemon.tables().count("inet nightjar_") == 1, "up without --darken is light"
     daemon.end()
 
 

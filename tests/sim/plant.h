@@ -15,6 +15,7 @@
 #undef opening
 
 #define PLANT_NODES 320
+#define PLANT_NODES_USUAL 300
 #define PLANT_GROUPS 8u
 #define PLANT_RULES_MAX 24u
 #define PLANT_POLICIES_MAX 512u
@@ -30,6 +31,10 @@
 #define PLANT_CAPTURED 256u
 #define PLANT_DATAGRAM_MAX 1600u
 #define PLANT_PAIRS 96u
+#define PLANT_STAGED_OF_ONE 128u /* packets for one peer */
+#define PLANT_BYTES_KEPT (1u << 20)
+#define PLANT_HEAP_OF_ONE (2u << 20) /* a node of this simulation, with its disk */
+#define PLANT_HEAP_OF_ALL (64u << 20)
 #define PLANT_OUTBOX_MAX 64u
 #define PLANT_ENTRIES_MAX 4096u
 #define PLANT_PORT_OF_PAIRS 2000u
@@ -476,8 +481,8 @@ void plant_packet_send(struct plant_node *from, const struct plant_packet *what,
 void plant_delivered(struct plant_node *n, const struct plant_peer *from, const uint8_t *packet, size_t len);
 /* A node has taken in an opening: may it know this? */
 void plant_check_opening(struct plant_node *n, const uint8_t *bytes, size_t len);
-/* Something went from one to the other. */
-void plant_check_taken_away(struct plant *p, const struct plant_node *from, const struct plant_node *to);
+/* Something authentic came to the node. */
+void plant_check_taken_away(struct plant_node *to, const struct device_id *from);
 /* Nothing passes between the two directly. */
 bool plant_is_blocked(const struct plant *p, const struct plant_node *a, const struct plant_node *b);
 void plant_check(struct plant *p);

@@ -6,7 +6,6 @@
 #include "../unit/random.h"
 #include "plant.h"
 
-#define STAGED_MAX 128u
 #define STAGED_TIME (90 * SECOND)
 #define INNER_MAX (PLANT_DATAGRAM_MAX - 100u)
 
@@ -79,7 +78,7 @@ static void stage(struct plant_node *n, peer_id peer, const uint8_t *packet, siz
         end = &old->next;
     }
     *end = s;
-    if (count >= STAGED_MAX)
+    if (count >= PLANT_STAGED_OF_ONE)
         unstage(n, peer);
 }
 
@@ -612,6 +611,8 @@ static void open_one(struct plant_node *n, const struct endpoint *from, uint8_t 
     const struct plant_peer *known = o.packet ? plant_peer_by_peer(n, tunnel_peer_id(o.peer)) : NULL;
     if (notices != 0)
         notice_later(n, &notice);
+    if (known)
+        plant_check_taken_away(n, &known->id);
     if (known && !o.frame)
         take_packet(n, known, o.packet, o.packet_len);
     else if (known && o.packet[0] == FRAME_RELAYED)

@@ -367,6 +367,8 @@ void plant_linked(struct plant_node *n, peer_id peer, bool up)
         plant_post(n, run_seen, &(struct plant_job){.id = known->id}, NULL, 0);
     }
     struct device_id id = known->id;
+    if (up)
+        plant_check_taken_away(n, &id);
     mesh_link(n->mesh, &id, up, plant_monotonic(n->plant));
 }
 

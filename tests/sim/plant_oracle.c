@@ -1,5 +1,6 @@
 /* What must be so, found the slow way: from what the operator said and from what was sent, never from what a node
  * believes. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -253,14 +254,35 @@ static void check_policy(struct plant *p, struct plant_node *n, const struct fol
         plant_fail(p, n, "no policy is in force that the ledger does not hold");
 }
 
+/* What others can make a node keep. */
+static void check_size(struct plant *p, struct plant_node *n)
+{
+    uint32_t staged = 0;
+    size_t bytes = 0;
+    for (const struct plant_staged *s = n->staged; s; s = s->next, staged++)
+        bytes += s->len;
+    if (staged > (n->peer_count + 1) * PLANT_STAGED_OF_ONE)
+        plant_fail(p, n, "what waits is bounded");
+    for (const struct plant_record *t = n->disk.take_aways.first; t; t = t->next)
+        bytes += t->len;
+    for (const struct plant_record *o = n->disk.openings.first; o; o = o->next)
+        bytes += o->len;
+    if (bytes > PLANT_BYTES_KEPT)
+        plant_fail(p, n, "what is kept is bounded");
+}
+
 void plant_check(struct plant *p)
 {
+    size_t heap = mallinfo2().uordblks;
+    if (heap > (size_t)p->node_count * PLANT_HEAP_OF_ONE + PLANT_HEAP_OF_ALL)
+        plant_fail(p, NULL, "memory is bounded");
     for (uint32_t i = 0; i < p->node_count && !p->failure; i++) {
         struct plant_node *n = &p->nodes[i];
         const struct fold *fold = n->on ? replica_fold(n->replica) : NULL;
         if (!fold || fold_head(fold)->index == UINT64_MAX)
             continue;
         compare_folds(p, n, fold);
+        check_size(p, n);
         check_policy(p, n, fold);
         for (uint32_t d = 0; d < fold_device_count(fold); d++)
             check_device(p, n, fold, fold_device_at(fold, d));

@@ -325,11 +325,15 @@ static void check_permits(struct plant *p, struct plant_node *n, const struct pl
             plant_fail(p, n, "no relay passes on what is of who was taken away");
 }
 
-void plant_check_taken_away(struct plant *p, const struct plant_node *from, const struct plant_node *to)
+void plant_check_taken_away(struct plant_node *to, const struct device_id *id)
 {
+    struct plant *p = to->plant;
+    uint32_t number = p->taken == to && p->now >= p->taken_at ? plant_number(p, id) : PLANT_NOBODY;
+    if (number == PLANT_NOBODY)
+        return;
+    const struct plant_node *from = node(p, number);
     bool is_member = !from->invite.isolated && !from->invite.revoked && !from->was_ahead;
-    if (p->taken == to && is_member && p->now >= p->taken_at && (from->heard_of || p->now >= p->taken_by_all_at) &&
-        from != to)
+    if (is_member && (from->heard_of || p->now >= p->taken_by_all_at))
         plant_fail(p, from, "no byte goes to who was taken away");
 }
 
@@ -341,7 +345,7 @@ static void check_taken(struct plant *p)
             !(n->heard_of || p->now >= p->taken_by_all_at))
             continue;
         if (plant_peer_by_id(n, &p->taken->invite.id))
-            plant_fail(p, n, "who was taken away is nobody's peer");
+            plant_fail(p, n, "no byte goes to who was taken away, who is nobody's peer");
         if (p->verbose)
             printf("# taken %u: node %u heard %d had %d, gates %u\n", p->taken->number, n->number, n->heard_of,
                    n->had_taken, p->taken->gate_count);

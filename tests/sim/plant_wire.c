@@ -217,8 +217,6 @@ void plant_arrive(struct plant *p)
     struct plant_node *n = whose(p, flight);
     if (n) {
         uint64_t sent = n->sent;
-        if (!flight->hostile)
-            plant_check_taken_away(p, &p->nodes[flight->sender], n);
         plant_datagram(n, &flight->from, flight->bytes, flight->len);
         plant_drain(n);
         if (!flight->hostile && plant_chance(p, flight->bytes[0] <= MESSAGE_RESPONSE ? 255 : 10))

@@ -283,7 +283,7 @@ static void what_could_not_be_handed_over_takes_no_place(void **state)
     for (uint32_t i = 0; i < 200; i++) {
         send_initiation(f, i, true);
         if (i % 5 == 0)
-            send_initiation(f, i, false);
+            send_initiation(f, 1000 + i, false);
         if (i % 32 == 31)
             pass_time(f, SECOND / 100);
     }

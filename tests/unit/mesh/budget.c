@@ -39,6 +39,19 @@ static void a_host_gets_twelve_until_it_was_left_alone_for_half_a_minute(void **
     assert_true(budget_take(&b, &to, 12, false, 40 * SECOND));
 }
 
+/* An offer's initiations go out later than they were taken. */
+static void half_a_minute_counts_from_what_may_still_be_sent(void **state)
+{
+    (void)state;
+    static struct budget b;
+    struct underlay to = host(1, 1);
+    assert_true(budget_take(&b, &to, 3, false, SECOND));
+    budget_reserve(&b, &to, 12 * SECOND);
+    assert_true(budget_take(&b, &to, 6, false, 2 * SECOND));
+    assert_false(budget_take(&b, &to, 4, false, 41 * SECOND));
+    assert_true(budget_take(&b, &to, 12, false, 42 * SECOND));
+}
+
 static void a_host_that_answered_gets_more_and_not_all(void **state)
 {
     (void)state;
@@ -330,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_gets_twelve_until_it_was_left_alone_for_half_a_minute),
+        cmocka_unit_test(half_a_minute_counts_from_what_may_still_be_sent),
         cmocka_unit_test(a_host_that_answered_gets_more_and_not_all),
         cmocka_unit_test(more_hosts_than_there_is_room_for_get_nothing),
         cmocka_unit_test(all_of_a_64_is_one_host),

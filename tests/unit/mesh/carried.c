@@ -71,11 +71,30 @@ static void one_that_is_silent_because_it_is_gone_costs_few_questions(void **sta
     world_free(w);
 }
 
+/* It was killed, so nobody was told; it has nothing to say of its own. */
+static void one_that_started_anew_and_is_silent_is_met_anew(void **state)
+{
+    (void)state;
+    struct world *w = two_hidden();
+    world_want(w, A, B);
+    w->nodes[A].talks[B] = true;
+    world_run(w, 5 * SECOND);
+    assert_true(w->nodes[B].arrived[A] > 0);
+    world_kill(w, B);
+    world_revive(w, B);
+    world_device(w, B, A, MESH_MEMBER);
+    uint32_t arrived = w->nodes[B].arrived[A];
+    world_run(w, 12 * SECOND);
+    assert_true(w->nodes[B].arrived[A] > arrived + 30);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_relay_that_begins_to_drop_is_left_for_another),
         cmocka_unit_test(two_meet_though_the_relay_that_introduces_them_drops),
+        cmocka_unit_test(one_that_started_anew_and_is_silent_is_met_anew),
         cmocka_unit_test(one_that_is_silent_because_it_is_gone_costs_few_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,22 @@ static void a_direct_path_that_dies_is_left_within_two_and_a_half_seconds(void *
     }
 }
 
+/* One short packet after much control: what is a frame's noise must not hide it. */
+static void a_single_packet_shows_that_a_path_is_dead(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
+    world_run(w, 3 * SECOND / 2);
+    mesh_ping(w->nodes[A].mesh, &w->nodes[B].id, 7, w->now);
+    world_run(w, SECOND / 2);
+    cut(w, true);
+    w->nodes[A].sent[B] += 100;
+    world_run(w, 3 * SECOND);
+    assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    world_free(w);
+}
+
 /* One direction alone: whoever is heard falls back as well, since nothing comes of what it sends. */
 static void a_path_that_dies_in_one_direction_is_left(void **state)
 {
@@ -317,6 +333,24 @@ static void an_idle_pair_lets_go_and_is_direct_again_when_it_talks(void **state)
     world_run(w, 13 * SECOND);
     assert_true(both_direct(w, A, B));
     assert_int_equal(counters_of(w, A).fell_back, 0);
+    world_free(w);
+}
+
+static void an_idle_pair_without_relays_keeps_its_path(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_PORT_RESTRICTED);
+    w->net.timeout = 30 * SECOND;
+    world_kill(w, 0);
+    world_kill(w, 1);
+    world_run(w, 20 * SECOND);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = false;
+    world_run(w, 200 * SECOND);
+    w->nodes[A].talks[B] = w->nodes[B].talks[A] = true;
+    uint32_t arrived = w->nodes[B].arrived[A];
+    world_run(w, SECOND);
+    assert_in_range(w->nodes[B].arrived[A] - arrived, 9, 11);
+    assert_true(both_direct(w, A, B));
     world_free(w);
 }
 
@@ -513,6 +547,27 @@ static void a_peer_that_flaps_draws_little(void **state)
     world_free(w);
 }
 
+/* The direct path is cut, and somebody repeats all that the peer says, from elsewhere and first. */
+static void who_repeats_while_a_path_dies_is_found_out_soon(void **state)
+{
+    (void)state;
+    struct world *w = two_that_talk_directly(NAT_NONE);
+    const struct mesh_way by = {.kind = MESH_PATH_DIRECT,
+                                .endpoint = {.address = {45, 0, 0, 1}, .port = 9, .family = 4}};
+    uint32_t astray = 0;
+    cut(w, true);
+    for (uint32_t n = 0; n < 50; n++) {
+        world_run(w, TICK);
+        w->nodes[A].received[B] += 1000;
+        mesh_spoke(w->nodes[A].mesh, &w->nodes[B].id, &by, w->now);
+        astray += underlay_equal(&w->nodes[A].endpoint[B], &by.endpoint) && path(w, A, B) == MESH_PATH_DIRECT;
+    }
+    assert_true(astray <= 20);
+    assert_int_equal(path(w, A, B), MESH_PATH_RELAYED);
+    assert_true(world_reaches(w, A, B));
+    world_free(w);
+}
+
 /* The same from one host, at any port. */
 static void one_host_is_sent_twelve_datagrams_at_most(void **state)
 {
@@ -622,6 +677,7 @@ int main(void)
         cmocka_unit_test(two_at_one_site_meet_there),
         cmocka_unit_test(private_addresses_are_told_only_to_who_shares_the_public_one),
         cmocka_unit_test(a_direct_path_that_dies_is_left_within_two_and_a_half_seconds),
+        cmocka_unit_test(a_single_packet_shows_that_a_path_is_dead),
         cmocka_unit_test(a_path_that_dies_in_one_direction_is_left),
         cmocka_unit_test(a_path_that_keeps_dying_is_tried_ever_less_often),
         cmocka_unit_test(a_direct_path_outlives_every_relay),
@@ -631,6 +687,7 @@ int main(void)
         cmocka_unit_test(a_nat_that_forgets_is_survived),
         cmocka_unit_test(bindings_are_kept_while_little_is_said),
         cmocka_unit_test(an_idle_pair_lets_go_and_is_direct_again_when_it_talks),
+        cmocka_unit_test(an_idle_pair_without_relays_keeps_its_path),
         cmocka_unit_test(an_idle_pair_is_direct_again_when_somebody_pings),
         cmocka_unit_test(a_flow_in_one_direction_stays_direct),
         cmocka_unit_test(known_peers_meet_again_without_any_relay),
@@ -640,6 +697,7 @@ int main(void)
         cmocka_unit_test(whoever_repeats_its_hello_draws_few),
         cmocka_unit_test(an_answer_counts_only_as_it_was_asked_for),
         cmocka_unit_test(a_peer_that_flaps_draws_little),
+        cmocka_unit_test(who_repeats_while_a_path_dies_is_found_out_soon),
         cmocka_unit_test(one_host_is_sent_twelve_datagrams_at_most),
         cmocka_unit_test(candidates_of_relays_and_of_ourselves_are_left_out),
         cmocka_unit_test(who_was_limited_is_told_so_and_meets_later),

@@ -90,6 +90,30 @@ static void nft_takes_it(void **state)
     assert_int_equal(darken_apply("nonsense\n"), ERROR_UNSUPPORTED);
 }
 
+static void nft_takes_the_overlays_tables(void **state)
+{
+    (void)state;
+    char text[DARKEN_TEXT_MAX];
+    static const uint8_t ipv6[16] = {0xfd, 1}, ipv4[4] = {100, 70, 0, 0};
+    const struct overlay o = {.hash = HASH, .tun = "nj0", .ipv6 = ipv6, .ipv6_len = 48, .ipv4 = ipv4, .ipv4_len = 16};
+    assert_int_equal(overlay_arp_text(&o, text), 0);
+    assert_true(has(text, "arp daddr ip 100.70.0.0/16 drop"));
+    assert_int_equal(overlay_arp_text(&(struct overlay){.hash = HASH, .tun = "nj0"}, text), ERROR_MALFORMED);
+    if (unshare(CLONE_NEWNET) != 0) {
+        puts("# skipped: needs root for a network namespace of its own");
+        return;
+    }
+    assert_int_equal(overlay_text(&o, text), 0);
+    assert_int_equal(darken_apply(text), 0);
+    assert_int_equal(overlay_arp_text(&o, text), 0);
+    assert_int_equal(darken_apply(text), 0);
+    assert_int_equal(darken_apply(text), 0);
+    assert_int_equal(overlay_arp_remove_text(HASH, text), 0);
+    assert_int_equal(darken_apply(text), 0);
+    assert_int_equal(darken_apply("list table arp nightjar_01234567_overlay\n"), ERROR_UNSUPPORTED);
+    assert_int_equal(darken_apply("list table inet nightjar_01234567_overlay\n"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +122,7 @@ int main(void)
         cmocka_unit_test(our_own_port_is_not_tracked_and_forwarding_not_touched),
         cmocka_unit_test(as_many_ports_as_can_be_kept_fit),
         cmocka_unit_test(nft_takes_it),
+        cmocka_unit_test(nft_takes_the_overlays_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
