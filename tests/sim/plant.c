@@ -384,7 +384,7 @@ static void tap(bool good, uint32_t number, const char *what, uint64_t which, co
     fflush(stdout);
 }
 
-#define FLAW_SEEDS 5
+#define FLAW_SEEDS 10
 
 /* How the failure begins that each must lead to, or the other. */
 static const char *const found_as[PLANT_FLAWS][2] = {
