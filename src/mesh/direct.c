@@ -344,8 +344,8 @@ static bool too_many_hints(struct direct *x, uint64_t now)
     return x->hints++ >= DIRECT_HINTS_MAX;
 }
 
-/* Who recorded a message on its way and delivers it first speaks from wherever that is. While there is another way to the
- * device, nothing is sent to a host that nobody named: whoever moved says so by that way. */
+/* Who recorded a message on its way and delivers it first speaks from wherever that is. While there is another way to
+ * the device, nothing is sent to a host that nobody named: whoever moved says so by that way. */
 static bool is_strange(const struct direct *x, const struct underlay *where)
 {
     const struct device *d = x->device;
