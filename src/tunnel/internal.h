@@ -119,7 +119,7 @@ struct peer {
     uint8_t unanswered;   /* the same on the path in use, also while packets go on asking */
     bool resume;          /* a handshake is due when the interface comes up: it had a session, or one was asked for */
     bool silent;          /* listened to and never answered */
-    bool passive;         /* no handshake is begun with it */
+    bool passive;         /* no handshake is begun with it, and no sign of life sent */
     _Atomic bool stays;   /* at a direct endpoint, whatever it speaks from */
     _Atomic bool steered; /* where it speaks from is told, and followed only from nowhere */
     struct endpoint spoke_from; /* the opening thread's: what was told last, */

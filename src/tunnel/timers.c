@@ -141,7 +141,7 @@ void timers_expire(struct peer *p, struct tunnel_time now, struct tunnel_actions
         return;
     if (take_due(&p->retransmit_at, now.monotonic))
         retransmit(p, now, actions);
-    if (take_due_shared(&p->keepalive_at, now.monotonic))
+    if (take_due_shared(&p->keepalive_at, now.monotonic) && !p->passive)
         action_flush(actions, p, true);
     if (take_due_shared(&p->new_handshake_at, now.monotonic)) {
         peer_forget_local(p);

@@ -249,6 +249,8 @@ static void a_passive_peer_that_went_away_is_not_called(void **state)
     tunnel_peer_set_passive(w->nodes[BOB].tunnel, w->peer[BOB][ALICE], true);
     assert_true(world_passes(w, BOB, ALICE));
     world_packet(w, BOB, ALICE, 100); /* its session is used as long as it lasts */
+    world_packet(w, ALICE, BOB, 100); /* what it says last draws no sign of life 10 s later, either */
+    world_run(w, SECOND);
     uint64_t sent = w->sent[BOB];
     world_run_cut_off(w, 300 * SECOND);
     assert_int_equal(w->sent[BOB], sent);
