@@ -88,8 +88,8 @@ GROUPS = (
           "(AES-256-GCM; ChaCha20-Poly1305 between two that were told to go without AES) and with policy. Relayed: the first\n"
           "two again, while what they say to each other is dropped on arrival; their relay is a hop behind the far one, on\n"
           "the same machine, and what it costs is in the CPU time. The others' values are those of the same rounds.\n"
-          "Nodes are daemons in sessions of their own, and the others run in the bench's: where sessions are autogroups and\n"
-          "others kept the machine busy, members had a fifth to a third less than the same two had in the bench's session.",
+          "Nodes are daemons in sessions of their own, and the others run in the bench's; the scheduler's autogroups are off\n"
+          "while the bench runs, so that nobody is given more or less for that.",
           (BARE, DIRECT, DIRECT_CHACHA, DIRECT_RELAYED), DIRECT, (BARE, OURS, NEBULA, GO, DIRECT_CHACHA, DIRECT_RELAYED)),
     Group("Between two sites",
           "Two hosts, each behind a router with NAT of its own, on two wires of a public router; the relay's host is on a\n"
