@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import noise
-import plant as plants
 import pytest
+from built import built_plant
 import statements
 from probes import address_family, costly
 from running import wait_until
@@ -203,16 +203,9 @@ class Dark:
 
 @pytest.fixture(scope="module")
 def dark():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            dark = Dark(plant)
-            assert dark.works()
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        dark = Dark(plant)
+        assert dark.works()
         yield dark
 
 

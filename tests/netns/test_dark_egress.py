@@ -10,6 +10,7 @@ from collections import Counter
 import packets as p
 import plant as plants
 import pytest
+from built import built_plant
 from darkness import nothing_grows
 from running import wait_until
 
@@ -63,22 +64,15 @@ class Leaving:
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant(nat="home") as plant:
-        try:
-            plant.found("--darken")
-            relay = plant.machine("relay-2")
-            relay.join(plant.invite("relay-2", options=f"--relay {relay.host.v4}:{plants.PORT}"))
-            relay.up("--darken")
-            for name, site in MEMBERS.items():
-                plant.add(name, site=site, groups=["sensors" if "sensor" in name else "brokers"], up="--darken")
-            plant.publish(POLICY)
-            yield plant
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant(nat="home") as plant:
+        plant.found("--darken")
+        relay = plant.machine("relay-2")
+        relay.join(plant.invite("relay-2", options=f"--relay {relay.host.v4}:{plants.PORT}"))
+        relay.up("--darken")
+        for name, site in MEMBERS.items():
+            plant.add(name, site=site, groups=["sensors" if "sensor" in name else "brokers"], up="--darken")
+        plant.publish(POLICY)
+        yield plant
 
 
 RELAYS = ("hub", "relay-2")

@@ -7,6 +7,7 @@ import time
 
 import plant as plants
 import pytest
+from built import built_plant
 from running import stays, wait_until
 from streams import Stream, row
 
@@ -24,24 +25,17 @@ BROKERS = ("home-2", "home-3", "hidden-2", "public-1")
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant(nat="home") as plant:
-        try:
-            plant.site("c", "symmetric")
-            plant.site("d", "symmetric")
-            plant.found()
-            relay = plant.machine("relay-2")
-            relay.join(plant.invite("relay-2", options=f"--relay {relay.host.v4}:{plants.PORT}"))
-            relay.up()
-            for name, site in MACHINES.items():
-                plant.add(name, site=site, groups=["sensors"] + (["brokers"] if name in BROKERS else []))
-            plant.publish(POLICY)
-            yield plant
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant(nat="home") as plant:
+        plant.site("c", "symmetric")
+        plant.site("d", "symmetric")
+        plant.found()
+        relay = plant.machine("relay-2")
+        relay.join(plant.invite("relay-2", options=f"--relay {relay.host.v4}:{plants.PORT}"))
+        relay.up()
+        for name, site in MACHINES.items():
+            plant.add(name, site=site, groups=["sensors"] + (["brokers"] if name in BROKERS else []))
+        plant.publish(POLICY)
+        yield plant
 
 
 class End:

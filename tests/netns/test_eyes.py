@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from built import built_plant
 
 import plant as plants
 from plant import wait_until
@@ -21,19 +22,12 @@ tests:
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found(up="--darken")
-            plant.add("sensor-7", site="a", groups=["sensors"], up="--darken")
-            plant.add("broker-1", site="b", groups=["brokers"], up="--darken")
-            plant.invite("sensor-8", groups=["sensors"])
-            plant.publish(POLICY)
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found(up="--darken")
+        plant.add("sensor-7", site="a", groups=["sensors"], up="--darken")
+        plant.add("broker-1", site="b", groups=["brokers"], up="--darken")
+        plant.invite("sensor-8", groups=["sensors"])
+        plant.publish(POLICY)
         yield plant
 
 

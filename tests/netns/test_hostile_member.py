@@ -12,6 +12,7 @@ import hostile
 import noise
 import plant as plants
 import pytest
+from built import built_plant
 import rogue
 import statements
 from relay import ANSWER, CANDIDATES, INTRODUCE, PROBE, RELAYED, STATEMENT, frame, place
@@ -86,15 +87,8 @@ class Network:
 
 @pytest.fixture(scope="module")
 def net():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            made = Network(plant)
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        made = Network(plant)
         yield made
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from built import built_plant
 
 import plant as plants
 from running import WorldError, wait_until
@@ -14,15 +15,8 @@ pytestmark = pytest.mark.deadline(150)
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found()
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found()
         yield plant
 
 

@@ -6,6 +6,7 @@ import statistics
 import noise
 import plant as plants
 import pytest
+from built import built_plant
 import rogue
 import statements
 from memory import copies_in_memory, in_memory, on_disk
@@ -86,16 +87,9 @@ def group_id(opening, name):
 
 @pytest.fixture(scope="module")
 def network():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            network = Knowledge(plant)
-            assert plant["sensor-7"].pings("broker-1", deadline=20)
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        network = Knowledge(plant)
+        assert plant["sensor-7"].pings("broker-1", deadline=20)
         yield network
 
 

@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from built import built_plant
 
 import noise
 import plant as plants
@@ -20,20 +21,13 @@ DISK_GROWTH = 128 << 10 # bytes; signed heads go on meanwhile
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found()
-            plant.add("sensor-7", site="a", groups=["sensors"])
-            plant.rogue = plant.machine("rogue", "a")
-            plant.rogue.join(plant.invite("rogue", groups=["rogues"]))
-            plant.publish("allow:\n  - {from: sensors, to: operators, tcp: [1883]}\n"
-                          "  - {from: rogues, to: sensors, tcp: [22]}\n")
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found()
+        plant.add("sensor-7", site="a", groups=["sensors"])
+        plant.rogue = plant.machine("rogue", "a")
+        plant.rogue.join(plant.invite("rogue", groups=["rogues"]))
+        plant.publish("allow:\n  - {from: sensors, to: operators, tcp: [1883]}\n"
+                      "  - {from: rogues, to: sensors, tcp: [22]}\n")
         yield plant
 
 

@@ -1,8 +1,8 @@
 """Members and relays speak native transport to each other, as soon as they have said hello (PROTOCOL.md section 21)."""
 import subprocess
 
-import plant as plants
 import pytest
+from built import built_plant
 from running import wait_until
 
 pytestmark = pytest.mark.deadline(60)
@@ -13,19 +13,12 @@ PACKETS = 100
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found()
-            plant.add("sensor-7", site="a", groups=["sensors"])
-            plant.add("broker-1", site="b", groups=["brokers"])
-            plant.publish(POLICY)
-            yield plant
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found()
+        plant.add("sensor-7", site="a", groups=["sensors"])
+        plant.add("broker-1", site="b", groups=["brokers"])
+        plant.publish(POLICY)
+        yield plant
 
 
 def captured(capture, kind):

@@ -5,6 +5,7 @@ import shutil
 import time
 
 import pytest
+from built import built_plant
 
 import plant as plants
 from running import WorldError, is_up, stays, wait_until
@@ -30,19 +31,12 @@ def need(*names):
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found()
-            plant.add("sensor-7", site="a", groups=["sensors"])
-            plant.add("other-1", site="a")
-            plant.add("broker-1", site="b", groups=["brokers", "loggers"])
-            plant.publish(POLICY)
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found()
+        plant.add("sensor-7", site="a", groups=["sensors"])
+        plant.add("other-1", site="a")
+        plant.add("broker-1", site="b", groups=["brokers", "loggers"])
+        plant.publish(POLICY)
         yield plant
 
 

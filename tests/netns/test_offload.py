@@ -8,8 +8,8 @@ import struct
 import threading
 
 import pytest
+from built import built_plant
 
-import plant as plants
 from running import wait_until
 
 pytestmark = pytest.mark.deadline(120)
@@ -27,21 +27,14 @@ SOL_PACKET, PACKET_AUXDATA, CHECKSUM_NOT_READY, OUTGOING = 263, 8, 8, 4
 
 @pytest.fixture(scope="module")
 def pair():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found()
-            sensor = plant.add("sensor-7", site="a", groups=["sensors"])
-            broker = plant.add("broker-1", site="b", groups=["brokers"])
-            plant.publish(POLICY)
-            assert sensor.pings("broker-1", deadline=20)
-            wait_until(lambda: all(transport(*who).startswith("native") for who in ((sensor, broker), (broker, sensor))),
-                       20, "both speak native transport")
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found()
+        sensor = plant.add("sensor-7", site="a", groups=["sensors"])
+        broker = plant.add("broker-1", site="b", groups=["brokers"])
+        plant.publish(POLICY)
+        assert sensor.pings("broker-1", deadline=20)
+        wait_until(lambda: all(transport(*who).startswith("native") for who in ((sensor, broker), (broker, sensor))),
+                   20, "both speak native transport")
         yield plant, sensor, broker
 
 

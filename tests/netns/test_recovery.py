@@ -5,8 +5,8 @@ import subprocess
 import threading
 import time
 
-import plant as plants
 import pytest
+from built import built_plant
 from running import wait_until
 
 pytestmark = pytest.mark.deadline(120)
@@ -66,19 +66,12 @@ def down(machine):
 
 @pytest.fixture(scope="module")
 def network():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found()
-            plant.add("sensor-7", site="a", groups=["sensors"])
-            plant.add("broker-1", site="b", groups=["brokers"])
-            plant.publish(POLICY)
-            yield plant
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found()
+        plant.add("sensor-7", site="a", groups=["sensors"])
+        plant.add("broker-1", site="b", groups=["brokers"])
+        plant.publish(POLICY)
+        yield plant
 
 
 @pytest.mark.parametrize("end", [down, kill])

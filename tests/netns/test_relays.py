@@ -4,6 +4,7 @@ import signal
 
 import plant as plants
 import pytest
+from built import built_plant
 from running import stays, wait_until
 
 pytestmark = pytest.mark.deadline(120)
@@ -60,15 +61,8 @@ def path(machine, device):
 
 @pytest.fixture(scope="module")
 def relays():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            yield Relays(plant)
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        yield Relays(plant)
 
 
 def test_a_relay_that_joins_is_one(relays):

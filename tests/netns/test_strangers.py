@@ -5,6 +5,7 @@ import signal
 import socket
 
 import pytest
+from built import built_plant
 
 import plant as plants
 from running import stays, wait_until
@@ -15,18 +16,11 @@ KEPT = 2222
 
 @pytest.fixture(scope="module")
 def plant():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            plant.found(up=f"--darken --keep tcp/{KEPT}")
-            plant.add("sensor-7", site="a", groups=["sensors"])
-            plant.add("public-1", site=None, groups=["brokers"], up="--darken")
-            plant.publish("allow:\n  - {from: sensors, to: brokers, tcp: [1883], icmp: any}\n")
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        plant.found(up=f"--darken --keep tcp/{KEPT}")
+        plant.add("sensor-7", site="a", groups=["sensors"])
+        plant.add("public-1", site=None, groups=["brokers"], up="--darken")
+        plant.publish("allow:\n  - {from: sensors, to: brokers, tcp: [1883], icmp: any}\n")
         yield plant
 
 

@@ -12,6 +12,7 @@ import time
 import noise
 import plant as plants
 import pytest
+from built import built_plant
 import statements
 from running import WorldError, stays, wait_until
 
@@ -151,15 +152,8 @@ class Sites:
 
 @pytest.fixture(scope="module")
 def sites():
-    missing = plants.missing_programs()
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}")
-    with plants.Plant() as plant:
-        try:
-            yield Sites(plant)
-        except BaseException:
-            print(plant.logs())
-            raise
+    with built_plant() as plant:
+        yield Sites(plant)
 
 
 def is_deaf(sensor, seconds=2.0):
