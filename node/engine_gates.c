@@ -13,43 +13,23 @@
 void engine_gates_clear(struct engine_gates *g)
 {
     if (g->list)
-        wipe(g->list, ENGINE_GATES_MAX * sizeof(*g->list));
+        wipe(g->list, sizeof(*g->list));
     free(g->list);
     *g = (struct engine_gates){.list = NULL};
 }
 
-static struct ipc_gate *find(const struct engine_gates *g, const uint8_t static_key[IPC_PUBLIC_SIZE])
-{
-    for (uint32_t i = 0; i < g->count; i++)
-        if (memcmp(g->list[i].static_key, static_key, IPC_PUBLIC_SIZE) == 0)
-            return &g->list[i];
-    return NULL;
-}
-
-static struct ipc_gate *make_room(struct engine_gates *g)
-{
-    if (g->count < ENGINE_GATES_MAX)
-        return &g->list[g->count++];
-    uint32_t place = g->next;
-    g->next = (g->next + 1) % ENGINE_GATES_MAX;
-    return &g->list[place];
-}
-
 static bool is_new(const struct engine_gates *g, const struct ipc_gate *gate)
 {
-    const struct ipc_gate *known = find(g, gate->static_key);
-    return !known || memcmp(known, gate, sizeof(*gate)) != 0;
+    return !g->list || !gate_list_has(g->list, gate);
 }
 
 /* Without memory for it, it is not remembered. */
 static void note(struct engine_gates *g, const struct ipc_gate *gate)
 {
     if (!g->list)
-        g->list = calloc(ENGINE_GATES_MAX, sizeof(*g->list));
-    if (!g->list)
-        return;
-    struct ipc_gate *known = find(g, gate->static_key);
-    *(known ? known : make_room(g)) = *gate;
+        g->list = calloc(1, sizeof(*g->list));
+    if (g->list)
+        gate_list_put(g->list, gate);
 }
 
 static void restore(struct engine_node *n, const struct ipc_gate *gate)
@@ -102,7 +82,7 @@ void gates_heard(struct engine_node *n, struct engine_device *d, const uint8_t g
 
 void gates_apply(struct engine_node *n, const struct engine_device *d)
 {
-    const struct ipc_gate *known = find(&n->gates, d->static_key);
+    const struct ipc_gate *known = n->gates.list ? gate_list_find(n->gates.list, d->static_key) : NULL;
     if (known)
         engine_set_gate(n->engine, d->peer, known->gate);
 }

@@ -2,17 +2,15 @@
 #ifndef NODE_ENGINE_GATES_H
 #define NODE_ENGINE_GATES_H
 
+#include "gate_list.h"
 #include "proc/messages.h"
 #include "tunnel/tunnel.h"
 
 struct engine_node;
 struct engine_device;
 
-#define ENGINE_GATES_MAX 1024u /* one that is new then takes the place of the oldest */
-
 struct engine_gates {
-    struct ipc_gate *list; /* its own */
-    uint32_t count, next;
+    struct gate_list *list; /* its own; NULL: nothing is known */
 };
 void engine_gates_clear(struct engine_gates *g);
 

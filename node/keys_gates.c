@@ -11,31 +11,13 @@
 
 struct gates {
     struct files_log *log;
-    uint32_t count, next; /* `next`: whose place a new one takes once all are in use */
-    struct ipc_gate list[GATES_MAX];
+    struct gate_list keys;
     bool noted[GATES_MAX]; /* not in the log yet */
     bool dirty;            /* something is noted, or the log is to be written anew */
     bool rewrite;
     uint64_t logged; /* records in the log */
     uint64_t due;    /* monotonic: before, nothing is written */
 };
-
-static struct ipc_gate *find(struct gates *g, const uint8_t static_key[IPC_PUBLIC_SIZE])
-{
-    for (uint32_t i = 0; i < g->count; i++)
-        if (memcmp(g->list[i].static_key, static_key, IPC_PUBLIC_SIZE) == 0)
-            return &g->list[i];
-    return NULL;
-}
-
-static struct ipc_gate *make_room(struct gates *g)
-{
-    if (g->count < GATES_MAX)
-        return &g->list[g->count++];
-    uint32_t place = g->next;
-    g->next = (g->next + 1) % GATES_MAX;
-    return &g->list[place];
-}
 
 static int load(void *context, const uint8_t *bytes, size_t len)
 {
@@ -45,8 +27,7 @@ static int load(void *context, const uint8_t *bytes, size_t len)
     if (len != sizeof(gate))
         return 0;
     memcpy(&gate, bytes, sizeof(gate));
-    struct ipc_gate *known = find(g, gate.static_key);
-    *(known ? known : make_room(g)) = gate;
+    gate_list_put(&g->keys, &gate);
     return 0;
 }
 
@@ -74,23 +55,19 @@ void gates_close(struct gates *g)
 
 void gates_note(struct gates *g, const struct ipc_gate *gate)
 {
-    struct ipc_gate *place = find(g, gate->static_key);
-    if (place && memcmp(place, gate, sizeof(*gate)) == 0)
+    if (gate_list_has(&g->keys, gate))
         return;
-    if (!place)
-        place = make_room(g);
-    *place = *gate;
-    g->noted[place - g->list] = true;
+    g->noted[gate_list_put(&g->keys, gate)] = true;
     g->dirty = true;
 }
 
 void gates_forget(struct gates *g, const uint8_t static_key[IPC_PUBLIC_SIZE])
 {
-    struct ipc_gate *gone = find(g, static_key);
+    struct ipc_gate *gone = gate_list_find(&g->keys, static_key);
     if (!gone)
         return;
-    *gone = g->list[--g->count];
-    g->next = 0;
+    *gone = g->keys.list[--g->keys.count];
+    g->keys.next = 0;
     g->rewrite = g->dirty = true;
 }
 
@@ -102,19 +79,19 @@ struct rewriting {
 static int next_record(void *context, uint8_t *out)
 {
     struct rewriting *r = context;
-    if (r->at == r->gates->count)
+    if (r->at == r->gates->keys.count)
         return -1;
-    memcpy(out, &r->gates->list[r->at++], sizeof(struct ipc_gate));
+    memcpy(out, &r->gates->keys.list[r->at++], sizeof(struct ipc_gate));
     return (int)sizeof(struct ipc_gate);
 }
 
 static int append_noted(struct gates *g)
 {
     int error = 0;
-    for (uint32_t i = 0; i < g->count && error == 0; i++) {
+    for (uint32_t i = 0; i < g->keys.count && error == 0; i++) {
         if (!g->noted[i])
             continue;
-        error = files_log_append(g->log, &g->list[i], sizeof(g->list[i]));
+        error = files_log_append(g->log, &g->keys.list[i], sizeof(g->keys.list[i]));
         g->logged++;
     }
     return error == 0 ? files_log_sync(g->log) : error;
@@ -126,22 +103,22 @@ void gates_commit(struct gates *g, uint64_t now)
     if (!g->dirty || now < g->due)
         return;
     g->due = now + COMMIT_INTERVAL;
-    bool anew = g->rewrite || g->logged > 2 * (uint64_t)g->count + COMPACT_SLACK;
+    bool anew = g->rewrite || g->logged > 2 * (uint64_t)g->keys.count + COMPACT_SLACK;
     int error = anew ? files_log_rewrite(g->log, next_record, &r) : append_noted(g);
     g->dirty = g->rewrite = error != 0;
     if (error != 0)
         return;
     if (anew)
-        g->logged = g->count;
+        g->logged = g->keys.count;
     memset(g->noted, 0, sizeof(g->noted));
 }
 
 uint32_t gates_count(const struct gates *g)
 {
-    return g->count;
+    return g->keys.count;
 }
 
 const struct ipc_gate *gates_at(const struct gates *g, uint32_t i)
 {
-    return &g->list[i];
+    return &g->keys.list[i];
 }

@@ -3,10 +3,9 @@
 #ifndef NODE_KEYS_GATES_H
 #define NODE_KEYS_GATES_H
 
+#include "gate_list.h"
 #include "proc/files.h"
 #include "proc/messages.h"
-
-#define GATES_MAX 1024u /* static keys; a new one takes the place of the oldest */
 
 struct gates;
 
